@@ -1,0 +1,295 @@
+"""Files of a run: written whole or not at all, each with a manifest that says what made it."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from g2r.dialogue import Candidate, Example, Scores
+from g2r.errors import ArtifactError, InputError
+
+_SCORES = pa.struct(
+    [
+        ("ll", pa.float64()),
+        ("ll_sum", pa.float64()),
+        ("tokens", pa.int32()),
+        ("mi", pa.float64()),
+        ("judge", pa.float64()),
+    ]
+)
+EXAMPLES_SCHEMA = pa.schema(
+    [
+        ("context_id", pa.string()),
+        ("dialogue_id", pa.string()),
+        ("split", pa.string()),
+        ("turns", pa.list_(pa.string())),
+        (
+            "candidates",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("response_id", pa.string()),
+                        ("text", pa.string()),
+                        ("source", pa.string()),
+                        ("original", pa.bool_()),
+                        ("scores", _SCORES),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success move what was written there onto `path`.
+
+    The body may write a file or make a folder. If it raises, or the process dies, `path` keeps what it
+    held before. A folder is swapped in by two renames.
+
+    Raises:
+        ArtifactError: the disk is full or the place is not writable.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    except OSError as error:
+        raise ArtifactError(f"cannot write {path}: {error.strerror}; choose another place with -o") from error
+    try:
+        new = scratch / path.name
+        yield new
+        _sync(new)
+        old = scratch / "replaced"
+        if path.is_dir():
+            path.rename(old)
+        new.replace(path)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write {path}: {error.strerror or error}; what was there before is untouched"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Flush files to disk, so that a rename never outlives the bytes it names."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+
+
+def write_examples(examples: Sequence[Example], path: Path) -> None:
+    """Write examples as one parquet file (fields: docs/files.md), whole or not at all."""
+    rows = [
+        {
+            "context_id": e.context_id,
+            "dialogue_id": e.dialogue_id,
+            "split": e.split,
+            "turns": list(e.context),
+            "candidates": [
+                {
+                    "response_id": c.response_id,
+                    "text": c.text,
+                    "source": c.source,
+                    "original": c.original,
+                    "scores": {"ll": c.scores.ll, **asdict(c.scores)},
+                }
+                for c in e.candidates
+            ],
+        }
+        for e in examples
+    ]
+    with replacing(path) as new:
+        pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES_SCHEMA), new, compression="zstd")
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Read what `write_examples` wrote.
+
+    Raises:
+        InputError: the file is missing, is no parquet file, or has other columns.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file {path}; expected examples written by g2r (run the stage before this one)")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a readable parquet file ({error}); make it again") from error
+    missing = set(EXAMPLES_SCHEMA.names) - set(table.column_names)
+    if missing:
+        raise InputError(f"{path} lacks the columns {sorted(missing)}; expected examples written by g2r")
+    return [
+        Example(
+            context=tuple(row["turns"]),
+            candidates=tuple(
+                Candidate(
+                    c["text"],
+                    c["source"],
+                    c["original"],
+                    Scores(**{name: c["scores"][name] for name in ("ll_sum", "tokens", "mi", "judge")}),
+                )
+                for c in row["candidates"]
+            ),
+            dialogue_id=row["dialogue_id"],
+            split=row["split"],
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder's files with their names (temporary and manifest files aside)."""
+    digest = hashlib.sha256()
+    files = (
+        sorted(f for f in path.rglob("*") if f.is_file() and f.name != "manifest.json")
+        if path.is_dir()
+        else [path]
+    )
+    for file in files:
+        if path.is_dir():
+            digest.update(str(file.relative_to(path)).encode())
+        with file.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What made an artifact: enough to tell whether it is still the right one.
+
+    Attributes:
+        stage: name of the stage.
+        config: the stage's whole configuration, as JSON values.
+        inputs: SHA-256 of each input, by name.
+        output: SHA-256 of the artifact itself.
+        counts: what was read, kept, dropped, made.
+        seconds: wall-clock time the stage took.
+        versions: versions of g2r and the libraries that shape the result.
+    """
+
+    stage: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    output: str = ""
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def same_origin(self, other: "Manifest") -> bool:
+        """True if both were made by the same stage from the same configuration and inputs."""
+        return (self.stage, dict(self.config), dict(self.inputs)) == (
+            other.stage,
+            dict(other.config),
+            dict(other.inputs),
+        )
+
+
+def manifest_path(artifact: Path) -> Path:
+    """Where the manifest of an artifact stands: inside a folder, beside a file."""
+    return (
+        artifact / "manifest.json"
+        if artifact.is_dir()
+        else artifact.with_name(artifact.name + ".manifest.json")
+    )
+
+
+def write_manifest(artifact: Path, manifest: Manifest) -> None:
+    with replacing(manifest_path(artifact)) as new:
+        new.write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_manifest(artifact: Path) -> Manifest | None:
+    """Return the artifact's manifest, or None if there is none that can be read."""
+    try:
+        return Manifest(**json.loads(manifest_path(artifact).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Versions of g2r and of the named distributions, for the manifest."""
+    return {name: version(name) for name in ("g2r", *names)}
+
+
+class Journal:
+    """An append-only file of finished batches, so that a killed stage goes on where it stopped.
+
+    Its first line names what is being made; each further line is one finished unit of work. A last
+    line cut short by a kill is dropped. A journal that belongs to other work is discarded.
+    """
+
+    def __init__(self, path: Path, *, header: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self._header = json.loads(json.dumps(header))
+        self.entries: list[Any] = self._recover()
+
+    def _recover(self) -> list[Any]:
+        if not self.path.is_file():
+            return []
+        entries, whole = [], 0
+        with self.path.open("rb") as handle:
+            for line in handle:
+                if not line.endswith(b"\n"):
+                    break
+                entries.append(json.loads(line))
+                whole += len(line)
+        if not entries or entries[0] != self._header:
+            self.path.unlink()
+            return []
+        os.truncate(self.path, whole)
+        return entries[1:]
+
+    def append(self, entry: Any) -> None:
+        """Add one finished unit; it is on disk when this returns.
+
+        Raises:
+            ArtifactError: the disk is full or the place is not writable.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new = not self.path.exists()
+            with self.path.open("a", encoding="utf-8") as handle:
+                for line in ([self._header] if new else []) + [entry]:
+                    handle.write(json.dumps(line, ensure_ascii=False) + "\n")
+                handle.flush()
+                os.fsync(handle.fileno())
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write {self.path}: {error.strerror}; the finished part is kept, run the same command again"
+            ) from error
+        self.entries.append(entry)
+
+    def delete(self) -> None:
+        """Remove the journal once its content stands in the final file."""
+        self.path.unlink(missing_ok=True)
+
+
+def journalled(
+    units: Sequence[Any], work: Callable[[int, Any], Any], *, journal: Journal | None
+) -> Iterable[Any]:
+    """Yield `work(i, unit)` for each unit, taking from the journal those already finished.
+
+    `work` must depend on its arguments alone and return JSON values, so that a resumed run gives the
+    same results as an uninterrupted one.
+    """
+    finished = journal.entries if journal else []
+    yield from finished[: len(units)]
+    for i in range(len(finished), len(units)):
+        result = work(i, units[i])
+        if journal:
+            journal.append(result)
+        yield result
