@@ -1,5 +1,6 @@
 """Files of a run: written whole or not at all, each with a manifest that says what made it."""
 
+import glob
 import hashlib
 import json
 import os
@@ -56,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success move what was written there onto `path`.
 
     The body may write a file or make a folder. If it raises, or the process dies, `path` keeps what it
-    held before. A folder is swapped in by two renames.
+    held before; what a killed process left behind is cleared by the next write.
 
     Raises:
         ArtifactError: the disk is full or the place is not writable.
@@ -64,6 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(path)
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     except OSError as error:
         raise ArtifactError(f"cannot write {path}: {error.strerror}; choose another place with -o") from error
@@ -80,6 +82,14 @@ def replacing(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}; what was there before is untouched"
         ) from error
     finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Remove scratch folders of killed writers; put back a folder caught between the two renames of a swap."""
+    for scratch in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if (scratch / "replaced").exists() and not path.exists():
+            (scratch / "replaced").rename(path)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -247,6 +247,29 @@ class IndexConfig(StageConfig):
     )
 
 
+class ExportConfig(StageConfig):
+    """The student as ONNX graphs for the reply path without torch."""
+
+    int8: bool = Field(True, description="Also write an 8-bit graph, and serve it if its recall holds.")
+    min_int8_recall: float = Field(
+        0.97, ge=0, le=1, description="The 8-bit graph is served from this recall@1 against fp32 upward."
+    )
+
+
+class ReportConfig(StageConfig):
+    """The table that closes a run."""
+
+    contexts: int = Field(400, ge=1, description="Held-out contexts evaluated, at most, drawn by seed.")
+    candidates: int = Field(
+        20, ge=2, description="Candidates of a list for hits@1: one human, the rest random."
+    )
+    side_by_side: int = Field(
+        10, ge=0, description="Contexts whose top replies are shown, one column a system."
+    )
+    sources: tuple[str, ...] = Field((), description="Sources of the held-out contexts; empty for all.")
+    seed: int = Field(0, description="Seed of the draws.")
+
+
 class BotConfig(StageConfig):
     """Rules of the reply path."""
 
@@ -272,7 +295,9 @@ class RunConfig(StageConfig):
     banks: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Further banks, each the index section with these changes."
     )
+    export: ExportConfig = ExportConfig()
     bot: BotConfig = BotConfig()
+    report: ReportConfig = ReportConfig()
     seeds: tuple[int, ...] = Field(
         (0,), min_length=1, description="Training seeds; the first is the student that is served."
     )

@@ -1,0 +1,184 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from g2r.artifacts import (
+    Journal,
+    Manifest,
+    file_hash,
+    journalled,
+    read_examples,
+    read_manifest,
+    replacing,
+    write_examples,
+    write_manifest,
+)
+from g2r.dialogue import Candidate, Example, Scores
+from g2r.errors import ArtifactError, InputError
+
+texts = st.text(min_size=1, max_size=20)
+scores = st.builds(
+    Scores,
+    ll_sum=st.none() | st.floats(-100, 0),
+    tokens=st.none() | st.integers(1, 50),
+    mi=st.none() | st.floats(-5, 5),
+    judge=st.none() | st.floats(0, 10),
+)
+candidates = st.builds(Candidate, texts, texts, st.booleans(), scores)
+examples = st.builds(
+    Example,
+    st.lists(texts, min_size=1, max_size=4).map(tuple),
+    st.lists(candidates, max_size=3).map(tuple),
+    texts,
+    st.sampled_from(["train", "valid", "test"]),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(examples, max_size=4))
+def test_examples_come_back_as_they_were_written(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("examples") / "x.parquet"
+    write_examples(rows, path)
+    assert read_examples(path) == rows
+
+
+def test_reading_what_is_not_there_or_not_examples(tmp_path):
+    with pytest.raises(InputError, match="no file"):
+        read_examples(tmp_path / "missing.parquet")
+    (tmp_path / "text.parquet").write_text("hello")
+    with pytest.raises(InputError, match="not a readable parquet"):
+        read_examples(tmp_path / "text.parquet")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as new:
+        new.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_folder_is_swapped_whole(tmp_path):
+    path = tmp_path / "folder"
+    for content in ("one", "two"):
+        with replacing(path) as new:
+            new.mkdir()
+            (new / content).write_text(content)
+    assert [p.name for p in path.iterdir()] == ["two"]
+
+
+def test_a_kill_between_the_two_renames_of_a_swap_is_mended(tmp_path):
+    path = tmp_path / "folder"
+    left = tmp_path / ".folder.abc.partial" / "replaced"
+    left.mkdir(parents=True)
+    (left / "old").write_text("old")
+    with pytest.raises(RuntimeError), replacing(path):
+        raise RuntimeError
+    assert (path / "old").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(ArtifactError, match="No space left"), replacing(path):
+        raise OSError(28, "No space left on device")
+    assert path.read_text() == "old"
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot write"), replacing(tmp_path / "file" / "x"):
+        pass
+
+
+def test_manifest_tells_same_origin_from_another(tmp_path):
+    artifact = tmp_path / "a"
+    artifact.write_text("x")
+    manifest = Manifest("train", {"lr": 1.0}, {"examples": "h"}, file_hash(artifact), {"n": 3})
+    assert read_manifest(artifact) is None
+    write_manifest(artifact, manifest)
+    assert read_manifest(artifact) == manifest
+    assert manifest.same_origin(Manifest("train", {"lr": 1.0}, {"examples": "h"}))
+    assert not manifest.same_origin(Manifest("train", {"lr": 2.0}, {"examples": "h"}))
+
+
+def test_folder_hash_sees_names_and_contents_but_not_the_manifest(tmp_path):
+    (tmp_path / "a").write_text("1")
+    before = file_hash(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    assert file_hash(tmp_path) == before
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert file_hash(tmp_path) != before
+
+
+def test_journal_drops_a_line_cut_short(tmp_path):
+    journal = Journal(tmp_path / "j", header={"work": 1})
+    journal.append([1])
+    journal.append([2])
+    with (tmp_path / "j").open("ab") as handle:
+        handle.write(b"[3")
+    again = Journal(tmp_path / "j", header={"work": 1})
+    assert again.entries == [[1], [2]]
+    again.append([3])
+    assert Journal(tmp_path / "j", header={"work": 1}).entries == [[1], [2], [3]]
+
+
+def test_journal_of_other_work_is_not_taken_over(tmp_path):
+    Journal(tmp_path / "j", header={"work": 1}).append("x")
+    assert Journal(tmp_path / "j", header={"work": 2}).entries == []
+
+
+def test_only_unfinished_units_are_worked_on(tmp_path):
+    journal = Journal(tmp_path / "j", header={})
+    journal.append(10)
+    worked = []
+
+    def work(i, unit):
+        worked.append(unit)
+        return unit * 10
+
+    assert list(journalled([1, 2, 3], work, journal=journal)) == [10, 20, 30]
+    assert worked == [2, 3]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from g2r.artifacts import Journal, journalled
+journal = Journal(Path(sys.argv[1]), header={"n": 50})
+def work(i, unit):
+    if i == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit ** 2
+print(list(journalled(range(50), work, journal=journal)))
+"""
+
+
+def test_a_killed_process_goes_on_where_it_stopped(tmp_path):
+    def start(kill_at):
+        return subprocess.run(
+            [sys.executable, "-c", KILLED, tmp_path / "j", str(kill_at)], capture_output=True, text=True
+        )
+
+    assert start(7).returncode == -signal.SIGKILL
+    assert start(23).returncode == -signal.SIGKILL
+    assert json.loads(start(-1).stdout) == [i**2 for i in range(50)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_journal_on_a_full_disk(tmp_path):
+    (tmp_path / "j").symlink_to("/dev/full")
+    journal = Journal.__new__(Journal)
+    journal.path, journal._header, journal.entries = tmp_path / "j", {}, []
+    with pytest.raises(ArtifactError, match="No space left"):
+        journal.append({"x": 1})
