@@ -228,8 +228,8 @@ def _mean_ranks(values: Floats) -> Floats:
     """Ranks from 1, tied values sharing their mean rank."""
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(sizes)
-    means: Floats = (last - (sizes - 1) / 2.0)[group]
-    return means
+    mean_ranks: Floats = (last - (sizes - 1) / 2.0)[group]
+    return mean_ranks
 
 
 def _pearson(a: Floats, b: Floats) -> float:
@@ -239,8 +239,9 @@ def _pearson(a: Floats, b: Floats) -> float:
 
 
 def _log_softmax(scores: Floats) -> Floats:
-    shifted: Floats = scores - scores.max()
-    return shifted - np.log(np.exp(shifted).sum())
+    shifted = scores - scores.max()
+    log_probabilities: Floats = shifted - np.log(np.exp(shifted).sum())
+    return log_probabilities
 
 
 def _some(values: ArrayLike, what: str) -> Floats:
