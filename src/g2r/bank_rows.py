@@ -1,0 +1,198 @@
+"""The rows of a bank: responses with their provenance, made of the candidates of examples."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from g2r.artifacts import EXAMPLES_SCHEMA
+from g2r.config import IndexConfig
+from g2r.dialogue import HUMAN, NO_SCORES, Candidate, Context, Example, Scores, content_id
+from g2r.duplicates import near_duplicate_groups
+from g2r.errors import InputError
+
+_SCORES = EXAMPLES_SCHEMA.field("candidates").type.value_type.field("scores").type
+_CONTEXT = pa.struct([("context_id", pa.string()), ("turns", pa.list_(pa.string())), ("scores", _SCORES)])
+RESPONSES_SCHEMA = pa.schema(
+    [
+        ("response_id", pa.string()),
+        ("text", pa.string()),
+        ("sources", pa.list_(pa.string())),
+        ("contexts", pa.list_(_CONTEXT)),
+        ("scores", _SCORES),
+        ("count", pa.int32()),
+        ("tags", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BankContext:
+    """A context that a response was written for, with the teacher's scores of the two together."""
+
+    turns: Context
+    scores: Scores = NO_SCORES
+
+    @property
+    def context_id(self) -> str:
+        return content_id(self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class BankResponse:
+    """One response with its provenance.
+
+    Attributes:
+        response_id: content id of the text.
+        text: what the bot says.
+        sources: who wrote it: "human", names of teachers; sorted.
+        contexts: contexts it was written for, best scored first.
+        scores: those of the best scored of all its contexts.
+        count: how often it stood in the data, near duplicates merged into it included.
+        tags: marks that a caller may ask for (persona, audience, ...).
+    """
+
+    response_id: str
+    text: str
+    sources: tuple[str, ...]
+    contexts: tuple[BankContext, ...] = ()
+    scores: Scores = NO_SCORES
+    count: int = 1
+    tags: frozenset[str] = frozenset()
+
+
+def collect_responses(
+    examples: Iterable[Example], config: IndexConfig
+) -> tuple[list[BankResponse], dict[str, int]]:
+    """Return the responses that the candidates of `examples` make, and counts of what was merged and left out.
+
+    `ResponseBank.from_examples` tells by which rules.
+
+    Raises:
+        InputError: no response is left.
+    """
+    counts: Counter[str] = Counter()
+    uses: defaultdict[str, list[_Use]] = defaultdict(list)
+    for example in examples:
+        for candidate in example.candidates:
+            reason = _left_out(example, candidate, config)
+            counts[reason or "candidates"] += 1
+            if not reason:
+                uses[candidate.text].append(_Use(candidate, example.context))
+    if not uses:
+        raise InputError(
+            f"no response for the bank: left out {dict(counts) or 'nothing, there were no candidates'}; "
+            f"expected some with responses={config.responses!r}, splits={config.splits}, "
+            f"min_judge={config.min_judge}"
+        )
+    texts = sorted(uses)
+    groups: defaultdict[int, list[Sequence[_Use]]] = defaultdict(list)
+    for text, group in zip(texts, near_duplicate_groups(texts, config.near_duplicates), strict=True):
+        groups[group].append(uses[text])
+    counts["exact duplicates"] = counts["candidates"] - len(texts)
+    counts["near duplicates"] = len(texts) - len(groups)
+    counts["responses"] = len(groups)
+    return [_merge(group, config.contexts_per_response) for group in groups.values()], dict(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A candidate in its context: one reason for a text to be in the bank."""
+
+    candidate: Candidate
+    context: Context
+
+
+def _left_out(example: Example, candidate: Candidate, config: IndexConfig) -> str:
+    """Why a candidate does not join the bank; "" if it does."""
+    judge = candidate.scores.judge
+    if example.split not in config.splits:
+        return "other splits"
+    if config.responses != "both" and (candidate.source == HUMAN) != (config.responses == "human"):
+        return "other sources"
+    if config.min_judge is not None and judge is not None and judge < config.min_judge:
+        return "low judge scores"
+    return "" if candidate.text.strip() else "blank"
+
+
+def _quality(scores: Scores) -> tuple[float, float]:
+    """What orders contexts and texts: the judge's rating, then LL; what has no score comes last."""
+    return (
+        -np.inf if scores.judge is None else scores.judge,
+        -np.inf if scores.ll is None else scores.ll,
+    )
+
+
+def _merge(texts: Sequence[Sequence[_Use]], contexts_per_response: int) -> BankResponse:
+    """One response of near-duplicate texts, each given by all its uses."""
+
+    def best(uses: Sequence[_Use]) -> Scores:
+        return max((use.candidate.scores for use in uses), key=_quality)
+
+    chosen = max(texts, key=lambda uses: (_quality(best(uses)), len(uses), uses[0].candidate.response_id))
+    every = [use for uses in texts for use in uses]
+    scores: dict[Context, Scores] = {}
+    for use in every:
+        scores[use.context] = max(scores.get(use.context, NO_SCORES), use.candidate.scores, key=_quality)
+    contexts = sorted(
+        (BankContext(turns, scores) for turns, scores in scores.items()), key=lambda c: c.context_id
+    )
+    contexts.sort(key=lambda context: _quality(context.scores), reverse=True)
+    return BankResponse(
+        response_id=chosen[0].candidate.response_id,
+        text=chosen[0].candidate.text,
+        sources=tuple(sorted({use.candidate.source for use in every})),
+        contexts=tuple(contexts[:contexts_per_response]),
+        scores=best(every),
+        count=len(every),
+    )
+
+
+def row_of(response: BankResponse) -> dict[str, Any]:
+    """A response as a row of responses.parquet."""
+    return {
+        "response_id": response.response_id,
+        "text": response.text,
+        "sources": list(response.sources),
+        "contexts": [
+            {"context_id": c.context_id, "turns": list(c.turns), "scores": _score_row(c.scores)}
+            for c in response.contexts
+        ],
+        "scores": _score_row(response.scores),
+        "count": response.count,
+        "tags": sorted(response.tags),
+    }
+
+
+def _score_row(scores: Scores) -> dict[str, float | None]:
+    return {"ll": scores.ll, **asdict(scores)}
+
+
+def response_of(row: Mapping[str, Any], tags: frozenset[str]) -> BankResponse:
+    """A row of responses.parquet as a response, with the tags that hold now."""
+    return BankResponse(
+        response_id=row["response_id"],
+        text=row["text"],
+        sources=tuple(row["sources"]),
+        contexts=tuple(BankContext(tuple(c["turns"]), _scores(c["scores"])) for c in row["contexts"]),
+        scores=_scores(row["scores"]),
+        count=row["count"],
+        tags=tags,
+    )
+
+
+def _scores(row: Mapping[str, Any]) -> Scores:
+    return Scores(ll_sum=row["ll_sum"], tokens=row["tokens"], mi=row["mi"], judge=row["judge"])
+
+
+def hash_rows(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Content hash of rows: 16 hex digits."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
