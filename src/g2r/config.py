@@ -66,6 +66,14 @@ class DataConfig(StageConfig):
             values = {**values, "sources": [{"path": s} if isinstance(s, str) else s for s in given]}
         return values
 
+    @model_validator(mode="after")
+    def _some_left_to_train_on(self) -> "DataConfig":
+        if self.valid_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "valid_fraction + test_fraction must be under 1, so that dialogues are left to train on"
+            )
+        return self
+
 
 class TransformersTeacherConfig(StageConfig):
     """A sequence-to-sequence or causal chat model run by transformers."""
@@ -179,7 +187,14 @@ class TrainConfig(StageConfig):
     score: ScoreName | None = Field(None, description="Teacher score to distil (DM-G2R); none for D-G2R.")
     alpha: float = Field(0.5, ge=0, le=1, description="Weight of the distillation term.")
     teacher_temperature: float = Field(1.0, gt=0, description="Tempers the standardised teacher scores.")
-    student_temperature: float = Field(0.05, gt=0, description="Cosine similarities are divided by this.")
+    student_temperature: float = Field(
+        0.05, gt=0, description="Cosine similarities are divided by this: the scale of s(c, r) in both terms."
+    )
+    distillation_temperature: float = Field(
+        1.0,
+        gt=0,
+        description="Further tempers the student in the distillation term, weighed by its square (T_student).",
+    )
     random_negatives: int = Field(
         0, ge=0, description="Random responses of the bank added to every batch (r)."
     )
@@ -209,7 +224,7 @@ class TrainConfig(StageConfig):
         200, ge=1, description="Steps between checkpoints; a killed training resumes from the last."
     )
     report_to: tuple[str, ...] = Field((), description="Trackers of the trainer: tensorboard, wandb, ...")
-    seed: int = Field(0, description="Seed of batches, dropout and negatives.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of batches, dropout and negatives.")
 
 
 class IndexConfig(StageConfig):

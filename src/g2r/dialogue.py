@@ -17,8 +17,9 @@ SPLITS = ("train", "valid", "test")
 def clean_text(text: str) -> str:
     """Return `text` in NFC with control characters removed and white space folded to single spaces."""
     text = unicodedata.normalize("NFC", text)
-    kept = "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in text)
-    return " ".join(kept.split())
+    if not text.isprintable():
+        text = "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in text)
+    return " ".join(text.split())
 
 
 def content_id(content: str | Sequence[str]) -> str:
