@@ -289,14 +289,14 @@ class Journal:
 
 
 def journalled(
-    units: Sequence[Any], work: Callable[[int, Any], Any], *, journal: Journal | None
+    units: Sequence[Any], work: Callable[[int, Any], Any], *, journal: Journal | None, after: int = 0
 ) -> Iterable[Any]:
     """Yield `work(i, unit)` for each unit, taking from the journal those already finished.
 
     `work` must depend on its arguments alone and return JSON values, so that a resumed run gives the
-    same results as an uninterrupted one.
+    same results as an uninterrupted one. `after` is how many units of an earlier phase share the journal.
     """
-    finished = journal.entries if journal else []
+    finished = journal.entries[after:] if journal else []
     yield from finished[: len(units)]
     for i in range(len(finished), len(units)):
         result = work(i, units[i])

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel
 
 from g2r.config import GenerateConfig
 from g2r.dialogue import NO_SCORES, Context, Scores
@@ -60,3 +62,12 @@ class Teacher(Protocol):
             TeacherError: the teacher cannot score given text, or its scores are not finite.
         """
         ...
+
+
+def identity(teacher: Teacher) -> dict[str, Any]:
+    """What tells one teacher from another in a journal: its name, and its configuration where it has one."""
+    config = getattr(teacher, "config", None)
+    return {
+        "name": teacher.name,
+        "config": config.model_dump(mode="json") if isinstance(config, BaseModel) else None,
+    }
