@@ -181,6 +181,9 @@ class TrainConfig(StageConfig):
     responses: Literal["original", "all"] = Field(
         "all", description="original: human responses only (baseline); all: the teacher's too (D-G2R)."
     )
+    contexts: Literal["all", "taught"] = Field(
+        "all", description="taught: only contexts with a teacher's response, so that rivals see the same ones."
+    )
     max_candidates: int = Field(
         6, ge=1, description="Candidates of a context used in one step, drawn anew each epoch."
     )

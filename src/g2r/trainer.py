@@ -1,0 +1,179 @@
+"""The loss and the batches as sentence-transformers' trainer wants them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.base.losses import CachedLossMixin
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import SequentialSampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from g2r.batches import BatchMaker
+from g2r.config import TrainConfig
+from g2r.losses import LossParts, g2r_loss
+from g2r.progress import Progress
+from g2r.student import CONTEXT_TASK, RESPONSE_TASK, BiEncoder
+from g2r.validation import Validation
+
+Features = dict[str, Any]
+
+
+@dataclass
+class BatchCollator(SentenceTransformerDataCollator):
+    """Turns rows of the schedule into the texts of a batch and its masks (METHOD, 1).
+
+    The trainer's columns hold texts alone, so a row is its place in the schedule and nothing else; which
+    texts, which ids and which masks that means is the `BatchMaker`'s to say.
+    """
+
+    maker: BatchMaker | None = None
+    student: BiEncoder | None = None
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        assert self.maker is not None and self.student is not None
+        batch = self.maker.batch(features[0]["position"] // self.maker.schedule.rows)
+        data = self.maker.data
+        contexts = [self.student.context_text(data.lists[i].example.context) for i in batch.contexts]
+        responses = [data.responses[i] for i in batch.encoded]
+        columns = {
+            "contexts": self.student.features(contexts, CONTEXT_TASK) | {"task": CONTEXT_TASK},
+            "responses": self.student.features(responses, RESPONSE_TASK) | {"task": RESPONSE_TASK},
+        }
+        inputs: dict[str, Any] = {
+            f"{column}_{key}": value for column, values in columns.items() for key, value in values.items()
+        }
+        inputs["label"] = {
+            "positives": torch.from_numpy(batch.positives),
+            "negatives": torch.from_numpy(batch.negatives),
+            "scored": torch.from_numpy(batch.scored),
+            "teacher_scores": torch.from_numpy(batch.teacher_scores).float(),
+        }
+        return inputs
+
+
+class G2RLoss(CachedLossMixin, nn.Module):
+    """`g2r_loss` of the texts of a batch, with or without gradient cache (METHOD, 7).
+
+    Over several processes each holds its share of the contexts and of the responses; the vectors of the
+    responses are gathered with their gradients, so that the mean over the processes is the loss of the
+    whole batch.
+
+    Attributes:
+        parts: the parts of the last loss.
+    """
+
+    def __init__(self, model: SentenceTransformer, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.mini_batch_size = config.mini_batch_size
+        self.uses_gradient_cache = config.mini_batch_size > 0
+        self.parts: LossParts | None = None
+
+    def forward(self, features: Iterable[Features], labels: dict[str, Tensor]) -> Tensor:
+        if self.uses_gradient_cache:
+            return self.forward_cached(features, labels)
+        vectors = [[self.model(column)["sentence_embedding"]] for column in features]
+        return self.calculate_loss(vectors, labels)
+
+    def calculate_loss(
+        self, reps: Sequence[Sequence[Tensor]], labels: dict[str, Tensor], *, with_backward: bool = False
+    ) -> Tensor:
+        contexts, responses = (functional.normalize(torch.cat(list(column)).float()) for column in reps)
+        similarities = contexts @ _gathered(responses).T / self.config.student_temperature
+        self.parts = g2r_loss(
+            similarities,
+            **labels,
+            alpha=self.config.alpha if self.config.score else 0.0,
+            teacher_temperature=self.config.teacher_temperature,
+            student_temperature=self.config.distillation_temperature,
+        )
+        if with_backward:
+            self.parts.total.backward()
+        return self.parts.total.detach() if with_backward else self.parts.total
+
+    def logged_parts(self) -> dict[str, Tensor]:
+        """The parts of the last loss as the log shows them."""
+        assert self.parts is not None
+        names = ["contrastive", "candidates", "negatives"]
+        if self.config.score and self.config.alpha > 0:
+            names += ["distillation", "target_entropy", "without_target", "uniform_targets"]
+        return {name: getattr(self.parts, name).float() for name in names}
+
+
+def _gathered(responses: Tensor) -> Tensor:
+    """The vectors of all processes, (U, dimensions), in the order of the processes."""
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return responses
+    return torch.cat(torch.distributed.nn.all_gather(responses))
+
+
+class G2RTrainer(SentenceTransformerTrainer):
+    """Logs the parts of the loss beside it."""
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(*args, **kwargs)
+        self.track_loss_components(self.loss.logged_parts())
+        return loss
+
+
+def in_order(dataset: Any, batch_size: int, drop_last: bool, **_: Any) -> DefaultBatchSampler:
+    """Batches in the order of the schedule, which is shuffled already."""
+    return DefaultBatchSampler(SequentialSampler(dataset), batch_size, drop_last)
+
+
+class StudentEvaluator(BaseEvaluator):
+    """Measures the student, whose model is the one in training, by the given validations."""
+
+    def __init__(self, student: BiEncoder, validations: Sequence[Validation]) -> None:
+        super().__init__()
+        self.student = student
+        self.validations = validations
+
+    def __call__(self, model: SentenceTransformer, *args: Any, **kwargs: Any) -> dict[str, float]:
+        values = [validation.measure(self.student) for validation in self.validations]
+        return {name: value for measured in values for name, value in measured.items()}
+
+
+class Conduct(TrainerCallback):
+    """Seeds every step, says when to evaluate and log, and tells the progress."""
+
+    def __init__(
+        self, config: TrainConfig, *, steps_per_epoch: int, evaluate_at: frozenset[int], progress: Progress
+    ) -> None:
+        self.config = config
+        self.steps_per_epoch = steps_per_epoch
+        self.evaluate_at = evaluate_at
+        self.progress = progress
+        self.loss = float("nan")
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # Dropout depends on the step alone, so that a resumed training repeats it whatever came before.
+        torch.manual_seed((self.config.seed << 32) + state.global_step * args.world_size + args.process_index)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # The dataset is the schedule of all epochs: tell the trackers the real one.
+        state.epoch = state.global_step / self.steps_per_epoch
+        control.should_evaluate = state.global_step in self.evaluate_at
+        control.should_log = control.should_log or control.should_evaluate or control.should_save
+        if state.is_world_process_zero:
+            self.progress(state.global_step, state.max_steps, note=self._note(state))
+
+    def _note(self, state: TrainerState) -> str:
+        seen = {key: value for entry in state.log_history for key, value in entry.items()}
+        return " ".join(
+            f"{label} {seen[key]:.3f}"
+            for label, key in (("loss", "loss"), ("hits@1", "eval_hits@1"), ("bank", "eval_bank_score"))
+            if key in seen
+        )
