@@ -207,13 +207,13 @@ def _resampled_means(sample: Floats, draws: int, seed: int) -> Floats:
 def _random_signs(n: int, draws: int, seed: int) -> Iterator[Floats]:
     generator = np.random.default_rng(seed)
     for count in _chunks(draws, n):
-        signs: Floats = 1.0 - 2.0 * generator.integers(2, size=(count, n))
-        yield signs
+        signs = 1 - 2 * generator.integers(2, size=(count, n))
+        yield signs.astype(np.float64)
 
 
 def _all_signs(n: int) -> Iterator[Floats]:
-    signs: Floats = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-    yield signs
+    signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    yield signs.astype(np.float64)
 
 
 def _chunks(draws: int, n: int) -> Iterator[int]:

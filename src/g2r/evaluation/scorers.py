@@ -1,0 +1,96 @@
+"""What can order candidates: a student, context keys, BM25. All answer the same call."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2r.dialogue import Context
+from g2r.encoder import Encoder, Vectors
+from g2r.evaluation.bm25 import Bm25
+from g2r.evaluation.metrics import Floats
+
+Scorer = Callable[[Sequence[Context], Sequence[Sequence[str]]], list[Floats]]
+"""Scores each context's candidates, higher is better: one float (candidates,) a context."""
+
+TextT = TypeVar("TextT", str, Context)
+
+
+def encoder_scorer(encoder: Encoder) -> Scorer:
+    """s(c, r) = f(c).g(r); each distinct text is encoded once."""
+
+    def score(contexts: Sequence[Context], candidates: Sequence[Sequence[str]]) -> list[Floats]:
+        queries, rows = _encoded(encoder.encode_contexts, contexts)
+        keys, places = _encoded(encoder.encode_responses, [text for texts in candidates for text in texts])
+        own = np.split(places, np.cumsum([len(texts) for texts in candidates])[:-1])
+        return [(keys[texts] @ queries[row]).astype(np.float64) for row, texts in zip(rows, own, strict=True)]
+
+    return score
+
+
+def context_key_scorer(
+    encoder: Encoder,
+    written_for: Mapping[str, Sequence[Context]],
+    *,
+    views: Sequence[int | None] = (1, 2),
+    response_key: float = 0.0,
+    context_key: float = 1.0,
+) -> Scorer:
+    """METHOD's context keys: response_key * f(c).g(r) + context_key * max_k f(c).f(c_k).
+
+    Args:
+        written_for: the contexts each response was written for; one without any gets -1, the lowest
+            cosine, in place of the maximum.
+        views: how many last turns make a key and a query, None for all; the best view counts.
+    """
+    by_response = encoder_scorer(encoder)
+
+    def score(contexts: Sequence[Context], candidates: Sequence[Sequence[str]]) -> list[Floats]:
+        best = [np.full(len(texts), -1.0) for texts in candidates]
+        for view in views:
+            owners = [(r, _last(c, view)) for r, written in written_for.items() for c in written]
+            vectors, places = _encoded(encoder.encode_contexts, [key for _, key in owners])
+            keys = defaultdict(list)
+            for (response, _), place in zip(owners, places, strict=True):
+                keys[response].append(place)
+            queries, rows = _encoded(encoder.encode_contexts, [_last(c, view) for c in contexts])
+            for scores, row, texts in zip(best, rows, candidates, strict=True):
+                likeness = vectors @ queries[row]
+                for j, text in enumerate(texts):
+                    scores[j] = max([scores[j], *likeness[keys[text]]])
+        if not response_key:
+            return [context_key * scores for scores in best]
+        own = by_response(contexts, candidates)
+        return [response_key * r + context_key * k for r, k in zip(own, best, strict=True)]
+
+    return score
+
+
+def bm25_scorer(responses: Sequence[str] = ()) -> Scorer:
+    """BM25 of a context's words against each candidate; `responses` add to the word statistics."""
+
+    def score(contexts: Sequence[Context], candidates: Sequence[Sequence[str]]) -> list[Floats]:
+        texts = list(dict.fromkeys([*responses, *(text for texts in candidates for text in texts)]))
+        places = {text: i for i, text in enumerate(texts)}
+        ranker = Bm25(texts)
+        return [
+            ranker.scores(" ".join(context))[[places[text] for text in own]]
+            for context, own in zip(contexts, candidates, strict=True)
+        ]
+
+    return score
+
+
+def _last(context: Context, turns: int | None) -> Context:
+    return context if turns is None else context[-turns:]
+
+
+def _encoded(
+    encode: Callable[[Sequence[TextT]], Vectors], texts: Sequence[TextT]
+) -> tuple[Vectors, NDArray[np.intp]]:
+    """Vectors of the distinct texts, and the row of each text in them."""
+    rows: dict[TextT, int] = {}
+    places = np.array([rows.setdefault(text, len(rows)) for text in texts], dtype=np.intp)
+    return encode(list(rows)), places
