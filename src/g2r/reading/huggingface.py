@@ -102,7 +102,8 @@ def _parquet(file: Path) -> Any:
     try:
         return pq.ParquetFile(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{file} is not a readable parquet file ({error}); make it again") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file} is not a readable parquet file ({reason:.160}); make it again") from error
 
 
 def _parquet_rows(table: Any) -> Iterator[Mapping[str, Any]]:
@@ -115,6 +116,10 @@ def _column_names(mapping: Mapping[str, str], columns: Sequence[str], where: str
     wanted = {"turns": _TURNS, "context": _CONTEXT, "response": _RESPONSE, "id": ("dialogue_id",)}
     if unknown := set(mapping) - set(wanted):
         raise ConfigError(f"columns: unknown key {min(unknown)!r}, expected turns, context, response or id")
+    if {"context_id", "candidates"} <= set(columns):
+        raise InputError(
+            f"{where} holds examples that g2r made; expected dialogues, the source they came from"
+        )
     if missing := [column for column in mapping.values() if column not in columns]:
         raise InputError(f"{where} has no column {missing[0]!r}; it has {', '.join(columns)}")
     found = {key: next((n for n in names if n in columns), "") for key, names in wanted.items()}

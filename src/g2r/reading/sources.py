@@ -134,7 +134,8 @@ def _guess(name: str, first: str) -> str:
 
 
 def _is_parlai(line: str) -> bool:
-    return line.startswith("text:") and ("\t" in line or "\\n" in line)
+    fields = line.split("\t")
+    return len(fields) > 1 and any(field.startswith("text:") for field in fields)
 
 
 def _guessed_text(lines: Lines, name: str) -> Iterator[Dialogue]:
@@ -150,9 +151,10 @@ def _guessed_text(lines: Lines, name: str) -> Iterator[Dialogue]:
 
 def _plain(lines: Lines, name: str) -> Iterator[tuple[int, str]]:
     for number, line in lines:
-        if line.startswith('{"') or _is_parlai(line):
+        if line.startswith('{"') or "\t" in line:
             raise InputError(
-                f"{name}, line {number}: JSON or ParlAI fields in what began as plain text; give the format, or mend it"
+                f"{name}, line {number}: JSON or tab-separated fields in what reads as plain text; "
+                "name the format, or mend the line"
             )
         yield number, line
 
