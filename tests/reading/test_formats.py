@@ -122,6 +122,7 @@ def test_release_rows_of_one_dialogue_share_its_id():
         ('{"turns": ["a", "b"], "alternatives": {"2": ["c"]}}', r"field alternatives\.2: .* 1 to 1"),
         ('{"turns": ["a", "b"], "alternatives": {"1": [3]}}', r"field alternatives, field 1\[0\]: got int 3"),
         ('{"turns": ["a"], "responses": ["b"], "scores": [1, 2]}', "field scores: got 2 scores for 1 replies"),
+        ('{"turns": ["a", "b"], "candidates": ["c"], "scores": [1]}', "field responses: got nothing, expected a list"),
         ('{"turns": ["a"], "responses": ["b"], "scores": [NaN]}', r"field scores\[0\]: got float nan"),
         ('{"turns": ["a"], "responses": ["b"], "scores": [11]}', r"field scores\[0\]: got int 11, .* 0 to 10"),
         ('{"turns": ["a"], "responses": ["b"], "scores": ["9"]}', r"field scores\[0\]: got str '9'"),

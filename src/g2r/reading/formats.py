@@ -52,7 +52,7 @@ def row_entries(row: Row) -> Iterator[Entry]:
     """
     if "contexts" in row and "replies" in row:
         yield from _situation(row)
-    elif "responses" in row:
+    elif "responses" in row or "scores" in row:
         yield recorded_exchange(row)
     elif "turns" in row and "alternatives" in row:
         yield from _starter_dialogue(row)
