@@ -161,20 +161,36 @@ def read_examples(path: Path) -> list[Example]:
     ]
 
 
+_NOT_CONTENT = {"manifest.json", "log.jsonl", "onnx"}
+"""In a folder: what describes it, what changes beside it, what is made from it."""
+
+
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's files with their names (temporary and manifest files aside)."""
+    """Return the SHA-256 of a file, or of a folder's files with their names.
+
+    Raises:
+        InputError: there is no such file or folder, or it cannot be read.
+    """
     digest = hashlib.sha256()
-    files = (
-        sorted(f for f in path.rglob("*") if f.is_file() and f.name != "manifest.json")
-        if path.is_dir()
-        else [path]
-    )
-    for file in files:
-        if path.is_dir():
-            digest.update(str(file.relative_to(path)).encode())
-        with file.open("rb") as handle:
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    try:
+        for file in _content(path) if path.is_dir() else [path]:
+            if path.is_dir():
+                digest.update(str(file.relative_to(path)).encode())
+            with file.open("rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}; run the stage that writes it, or give its path"
+        ) from error
     return digest.hexdigest()
+
+
+def _content(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and _NOT_CONTENT.isdisjoint(file.relative_to(folder).parts)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from g2r import starter
+from g2r.dialogue import NO_SCORES
 from g2r.errors import DependencyError, InputError
 from g2r.reading.entries import Dialogue, Exchange, Row
 from g2r.reading.formats import recorded_exchange
@@ -65,6 +67,17 @@ def recorded_exchanges(source: str) -> Iterator[Exchange]:
         yield recorded_exchange(
             Row({**fields, "turns": context, "human": turns[place.turn]}, row.where), source
         )
+
+
+def recorded_contexts() -> Iterator[Exchange]:
+    """Yield the recorded contexts with the human reply alone: what the recorded teacher can be asked for.
+
+    Raises:
+        As `recorded_exchanges`.
+    """
+    for exchange in recorded_exchanges(""):
+        said = tuple(replace(c, scores=NO_SCORES) for c in exchange.candidates if c.original)
+        yield replace(exchange, candidates=said)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from g2r import starter
 from g2r.config import SourceConfig
 from g2r.errors import ConfigError, InputError
-from g2r.reading.chitchat import conversations
+from g2r.reading.chitchat import conversations, recorded_contexts
 from g2r.reading.entries import Dialogue, Entry, Row, split_named
 from g2r.reading.formats import (
     Lines,
@@ -24,6 +24,7 @@ from g2r.reading.lines import STDIN, numbered_lines
 
 STARTER = "starter"
 CHITCHAT = "chitchat"
+RECORDED_CHITCHAT = "chitchat-recorded"
 _OTHER_FORMATS = (".csv", ".tsv", ".xml", ".html", ".yaml", ".yml", ".zip", ".tar", ".arrow")
 _FILE_PATTERNS = ("*.jsonl", "*.jsonl.gz", "*.txt", "*.txt.gz")
 _ARRAY = re.compile(r'\s*\[\s*(["{\[]|$)')
@@ -58,6 +59,8 @@ def _named_entries(source: SourceConfig) -> Iterator[Entry]:
         yield from starter_entries()
     elif source.path == CHITCHAT:
         yield from conversations()
+    elif source.path == RECORDED_CHITCHAT:
+        yield from recorded_contexts()
     elif Path(source.path).is_dir():
         yield from _folder_entries(source)
     else:

@@ -1,0 +1,351 @@
+"""The stages in order. Each reads files, writes its own whole or not at all, and is skipped while it is up to date."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from g2r.artifacts import (
+    Manifest,
+    file_hash,
+    library_versions,
+    read_examples,
+    read_manifest,
+    replacing,
+    write_examples,
+    write_manifest,
+)
+from g2r.config import (
+    DataConfig,
+    ExportConfig,
+    GenerateConfig,
+    IndexConfig,
+    RecordedTeacherConfig,
+    ReportConfig,
+    RunConfig,
+    ScoreConfig,
+    TeacherConfig,
+    TrainConfig,
+)
+from g2r.errors import ArtifactError, ConfigError
+from g2r.progress import Progress, silent
+from g2r.teachers import open_teacher
+
+StageProgress = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a progress display for the stage of that name."""
+
+_OWNER = "# run: "
+
+
+def unwatched(stage: str) -> AbstractContextManager[Progress]:
+    """The progress of a library call: none."""
+    return nullcontext(silent)
+
+
+@dataclass(frozen=True, slots=True)
+class StageSummary:
+    """What one stage of a run did: `seconds` and `counts` are those of the run that made the artifact."""
+
+    name: str
+    output: Path
+    seconds: float
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step from files to a file or folder.
+
+    Attributes:
+        name: shown to people and kept in the manifest.
+        output: the artifact.
+        config: everything but the inputs that the artifact depends on.
+        inputs: files and folders it is made from, by name.
+        work: makes the artifact and returns its counts.
+    """
+
+    name: str
+    output: Path
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    work: Callable[[Progress], Mapping[str, Any]]
+
+    def run(self, *, force: bool = False, progress: StageProgress = unwatched) -> StageSummary:
+        """Make the artifact, unless it stands there already, made from the same configuration and inputs."""
+        origin = Manifest(
+            stage=self.name.partition(" ")[0],
+            config=self.config,
+            inputs={name: file_hash(path) for name, path in self.inputs.items()},
+        )
+        made = read_manifest(self.output) if self.output.exists() else None
+        if made and made.same_origin(origin) and not force:
+            return StageSummary(self.name, self.output, made.seconds, made.counts, skipped=True)
+        start = time.perf_counter()
+        with progress(self.name) as report:
+            counts = self.work(report)
+        seconds = round(time.perf_counter() - start, 2)
+        manifest = Manifest(
+            stage=origin.stage,
+            config=origin.config,
+            inputs=origin.inputs,
+            output=file_hash(self.output),
+            counts=dict(counts),
+            seconds=seconds,
+            versions=library_versions("numpy", "pyarrow"),
+        )
+        write_manifest(self.output, manifest)
+        return StageSummary(self.name, self.output, seconds, counts)
+
+
+def read_stage(config: DataConfig, output: Path) -> Stage:
+    """Dialogues to examples."""
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.reading import read_data
+
+        examples = read_data(config)
+        write_examples(examples, output)
+        return examples.counts
+
+    files = {s.path: Path(s.path) for s in config.sources if Path(s.path).exists()}
+    return Stage("read", output, config.model_dump(mode="json"), files, work)
+
+
+def generate_stage(source: Path, teacher: TeacherConfig, config: GenerateConfig, output: Path) -> Stage:
+    """Data-level G2R: examples to examples with the teacher's responses."""
+    journal = output.with_name(output.name + ".journal")
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.generation import generate
+
+        examples = generate(
+            read_examples(source), open_teacher(teacher), settings=config, journal=journal, progress=progress
+        )
+        write_examples(examples, output)
+        journal.unlink(missing_ok=True)
+        return examples.counts
+
+    return Stage("generate", output, _with_teacher(config, teacher), _with_record(source, teacher), work)
+
+
+def score_stage(source: Path, teacher: TeacherConfig, config: ScoreConfig, output: Path) -> Stage:
+    """Model-level G2R: examples to examples with the teacher's scores."""
+    journal = output.with_name(output.name + ".journal")
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.scoring import score
+
+        examples = score(
+            read_examples(source), open_teacher(teacher), settings=config, journal=journal, progress=progress
+        )
+        write_examples(examples, output)
+        journal.unlink(missing_ok=True)
+        return examples.counts
+
+    return Stage("score", output, _with_teacher(config, teacher), _with_record(source, teacher), work)
+
+
+def _with_teacher(config: BaseModel, teacher: TeacherConfig) -> dict[str, Any]:
+    return {**config.model_dump(mode="json"), "teacher": teacher.model_dump(mode="json")}
+
+
+def _with_record(source: Path, teacher: TeacherConfig) -> dict[str, Path]:
+    inputs = {"examples": source}
+    if isinstance(teacher, RecordedTeacherConfig) and Path(teacher.path).is_file():
+        inputs["record"] = Path(teacher.path)
+    return inputs
+
+
+def train_stage(
+    source: Path, config: TrainConfig, output: Path, *, name: str = "student", init: Path | None = None
+) -> Stage:
+    """Examples to a student, started from the student in `init` if given."""
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.training import distill
+
+        student = distill(
+            read_examples(source),
+            base=str(init) if init else config.base,
+            output=output,
+            config=config,
+            progress=progress,
+        )
+        return student.training
+
+    inputs = {"examples": source}
+    if init:
+        inputs["init"] = init
+    elif Path(config.base).is_dir():
+        inputs["base"] = Path(config.base)
+    return Stage(f"train {name}", output, config.model_dump(mode="json"), inputs, work)
+
+
+def export_stage(source: Path, student: Path, config: ExportConfig) -> Stage:
+    """A student to the ONNX graphs in its folder `onnx`; the examples decide whether 8 bits are enough."""
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.export import export
+        from g2r.student import BiEncoder
+
+        return export(
+            BiEncoder.load(student), student / "onnx", examples=read_examples(source), config=config
+        )
+
+    inputs = {"examples": source, "student": student}
+    return Stage("export", student / "onnx", config.model_dump(mode="json"), inputs, work)
+
+
+def index_stage(
+    source: Path, student: Path, config: IndexConfig, output: Path, *, name: str = "bank"
+) -> Stage:
+    """Examples and a student to a bank with its search index."""
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.bank import ResponseBank
+        from g2r.index import build_bank
+        from g2r.student import BiEncoder
+
+        return build_bank(
+            ResponseBank.from_examples(read_examples(source), config=config),
+            BiEncoder.load(student),
+            config,
+            output,
+            progress=progress,
+        )
+
+    inputs = {"examples": source, "student": student}
+    return Stage(f"index {name}", output, config.model_dump(mode="json"), inputs, work)
+
+
+def report_stage(
+    source: Path,
+    students: Mapping[str, Path],
+    banks: Mapping[str, Path],
+    base: str,
+    config: ReportConfig,
+    output: Path,
+) -> Stage:
+    """Students and banks on held-out contexts: the table that closes a run."""
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.evaluation.comparison import write_comparison
+
+        return write_comparison(
+            read_examples(source),
+            students=students,
+            banks=banks,
+            base=base,
+            config=config,
+            output=output,
+            progress=progress,
+        )
+
+    inputs = {
+        "examples": source,
+        **{f"student {n}": p for n, p in students.items()},
+        **{f"bank {n}": p for n, p in banks.items()},
+    }
+    return Stage("report", output, {**config.model_dump(mode="json"), "base": base}, inputs, work)
+
+
+def run(
+    config: RunConfig,
+    folder: Path,
+    *,
+    name: str = "run",
+    force: bool = False,
+    progress: StageProgress = unwatched,
+) -> list[StageSummary]:
+    """Run all stages of `config` in `folder`, skipping those that are up to date.
+
+    Raises:
+        ArtifactError: the folder holds another run or something else.
+        ConfigError: the stages do not fit together.
+        G2RError: a stage failed; finished stages stay, the same call goes on from there.
+    """
+    _claim(folder, config, name)
+    return [stage.run(force=force, progress=progress) for stage in stages(config, folder)]
+
+
+def stages(config: RunConfig, folder: Path) -> list[Stage]:
+    """The stages of a run in order; the student and bank that are served stand in `student/` and `bank/`."""
+    examples = folder / "dialogues.parquet"
+    steps = [read_stage(config.data, examples)]
+    if config.generate or config.score:
+        if config.teacher is None:
+            raise ConfigError("the run generates or scores but names no teacher; add a teacher section")
+        if config.generate:
+            steps.append(
+                generate_stage(examples, config.teacher, config.generate, folder / "candidates.parquet")
+            )
+            examples = steps[-1].output
+        if config.score:
+            steps.append(score_stage(examples, config.teacher, config.score, folder / "scored.parquet"))
+            examples = steps[-1].output
+    students = _student_stages(config, examples, folder)
+    steps += students.values()
+    served = folder / "student"
+    steps.append(export_stage(examples, served, config.export))
+    banks = {
+        name: index_stage(examples, served, index, _place(folder, "bank", name), name=name)
+        for name, index in config.bank_configs().items()
+    }
+    steps += banks.values()
+    steps.append(
+        report_stage(
+            examples,
+            {name: stage.output for name, stage in students.items()},
+            {name: stage.output for name, stage in banks.items()},
+            config.train.base,
+            config.report,
+            folder / "report",
+        )
+    )
+    return steps
+
+
+def _student_stages(config: RunConfig, examples: Path, folder: Path) -> dict[str, Stage]:
+    """One training per student and seed; that of the first seed carries the student's plain name."""
+    steps: dict[str, Stage] = {}
+    for seed in config.seeds:
+        for name, train in config.student_configs().items():
+            label = name if seed == config.seeds[0] else f"{name}@{seed}"
+            init = train.init and (train.init if seed == config.seeds[0] else f"{train.init}@{seed}")
+            steps[label] = train_stage(
+                examples,
+                train.model_copy(update={"seed": seed}),
+                _place(folder, "student", label),
+                name=label,
+                init=steps[init].output if init else None,
+            )
+    return steps
+
+
+def _place(folder: Path, kind: str, name: str) -> Path:
+    """Where a student or bank stands: the served one under its kind, the others under the plural."""
+    return folder / kind if name == kind else folder / f"{kind}s" / name
+
+
+def _claim(folder: Path, config: RunConfig, name: str) -> None:
+    """Write the run's configuration into its folder, unless the folder is somebody else's."""
+    record = folder / "config.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file; expected a folder for the run, choose another with -o")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not record.is_file():
+            raise ArtifactError(f"{folder} holds files that are no run of g2r; choose another folder with -o")
+        owner = record.read_text(encoding="utf-8").splitlines()[0].removeprefix(_OWNER)
+        if owner != name:
+            raise ArtifactError(
+                f"{folder} belongs to the run {owner!r}, not to {name!r}; choose another folder with -o"
+            )
+    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    with replacing(record) as new:
+        new.write_text(f"{_OWNER}{name}\n{settings}", encoding="utf-8")
