@@ -57,7 +57,7 @@ def test_context_keys_equal_a_loop(response_key):
                 for c in written_for.get(text, ())
             ]
             own = encoder.encode_contexts([context])[0] @ encoder.encode_responses([text])[0]
-            assert score == pytest.approx(response_key * own + 2.0 * max(keys, default=-1.0), abs=1e-5)
+            assert score == pytest.approx(response_key * own + 2.0 * max(keys, default=0.0), abs=1e-5)
 
 
 def test_bm25_equals_the_formula():

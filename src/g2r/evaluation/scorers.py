@@ -11,6 +11,7 @@ from g2r.dialogue import Context
 from g2r.encoder import Encoder, Vectors
 from g2r.evaluation.bm25 import Bm25
 from g2r.evaluation.metrics import Floats
+from g2r.index.base import view_of
 
 Scorer = Callable[[Sequence[Context], Sequence[Sequence[str]]], list[Floats]]
 """Scores each context's candidates, higher is better: one float (candidates,) a context."""
@@ -34,32 +35,32 @@ def context_key_scorer(
     encoder: Encoder,
     written_for: Mapping[str, Sequence[Context]],
     *,
-    views: Sequence[int | None] = (1, 2),
+    views: Sequence[str] = ("last1", "last2"),
     response_key: float = 0.0,
     context_key: float = 1.0,
 ) -> Scorer:
-    """METHOD's context keys: response_key * f(c).g(r) + context_key * max_k f(c).f(c_k).
+    """What an index with context keys gives (see `g2r.index.base`), for candidates that stand in no bank.
 
     Args:
-        written_for: the contexts each response was written for; one without any gets -1, the lowest
-            cosine, in place of the maximum.
-        views: how many last turns make a key and a query, None for all; the best view counts.
+        written_for: the contexts each response was written for; one without any has 0 for its context key.
+        views: what of a context is its key: last1, last2, all; the best view counts.
     """
     by_response = encoder_scorer(encoder)
 
     def score(contexts: Sequence[Context], candidates: Sequence[Sequence[str]]) -> list[Floats]:
-        best = [np.full(len(texts), -1.0) for texts in candidates]
+        best = [np.full(len(texts), -np.inf) for texts in candidates]
         for view in views:
-            owners = [(r, _last(c, view)) for r, written in written_for.items() for c in written]
+            owners = [(r, view_of(c, view)) for r, written in written_for.items() for c in written]
             vectors, places = _encoded(encoder.encode_contexts, [key for _, key in owners])
             keys = defaultdict(list)
             for (response, _), place in zip(owners, places, strict=True):
                 keys[response].append(place)
-            queries, rows = _encoded(encoder.encode_contexts, [_last(c, view) for c in contexts])
+            queries, rows = _encoded(encoder.encode_contexts, [view_of(c, view) for c in contexts])
             for scores, row, texts in zip(best, rows, candidates, strict=True):
                 likeness = vectors @ queries[row]
                 for j, text in enumerate(texts):
                     scores[j] = max([scores[j], *likeness[keys[text]]])
+        best = [np.where(np.isneginf(scores), 0.0, scores) for scores in best]
         if not response_key:
             return [context_key * scores for scores in best]
         own = by_response(contexts, candidates)
@@ -81,10 +82,6 @@ def bm25_scorer(responses: Sequence[str] = ()) -> Scorer:
         ]
 
     return score
-
-
-def _last(context: Context, turns: int | None) -> Context:
-    return context if turns is None else context[-turns:]
 
 
 def _encoded(

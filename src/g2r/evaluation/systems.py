@@ -1,0 +1,170 @@
+"""Every system under one protocol: a context in, a reply and its timings out (EVALUATION: controls)."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from g2r.config import BotConfig, GenerateConfig
+from g2r.dialogue import Context, Example
+from g2r.duplicates import likeness
+from g2r.errors import InputError
+from g2r.evaluation.bm25 import Bm25
+from g2r.teachers.base import Teacher
+
+GREEDY = GenerateConfig(method="beam", beams=1, responses_per_context=1)
+"""The teacher's likeliest token each time."""
+
+PAPER_BEAM = GenerateConfig(
+    method="beam", beams=10, responses_per_context=10, min_tokens=20, max_tokens=128, no_repeat_ngram=3
+)
+"""The paper's decoding: beam 10, at least 20 tokens, no trigram twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemReply:
+    """What a system says to a context.
+
+    Attributes:
+        text: the reply; None if it has none to say.
+        timings_ms: wall-clock milliseconds by phase; "total" is always there.
+    """
+
+    text: str | None
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+class System(Protocol):
+    """Anything that answers contexts. `Bot` does through `BotSystem`."""
+
+    def reply(self, context: Context) -> SystemReply: ...
+
+
+def first_unsaid(
+    replies: Iterable[str], context: Context, *, repeat_likeness: float = BotConfig().repeat_likeness
+) -> str | None:
+    """The first reply that is no near duplicate of a turn of its context: the bot's rule, for every system."""
+    for reply in replies:
+        if all(likeness(reply, turn) < repeat_likeness for turn in context):
+            return reply
+    return None
+
+
+class HumanSystem:
+    """Says what was said: the first original response of the context. No rule changes it."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._replies = {e.context: e.originals[0].text for e in reversed(examples) if e.originals}
+
+    def reply(self, context: Context) -> SystemReply:
+        """Raises InputError if nothing was said to this context."""
+        return _timed(lambda: self._said(context))
+
+    def _said(self, context: Context) -> str:
+        if context not in self._replies:
+            raise InputError(f"no human reply on record to {context!r:.80}; evaluate contexts that have one")
+        return self._replies[context]
+
+
+class RandomSystem:
+    """Says anything in the bank, drawn by seed and context."""
+
+    def __init__(self, responses: Sequence[str], *, seed: int = 0) -> None:
+        self._responses = _some(responses)
+        self._seed = seed
+
+    def reply(self, context: Context) -> SystemReply:
+        return _timed(lambda: first_unsaid(self._draws(context), context))
+
+    def _draws(self, context: Context) -> Iterable[str]:
+        digits = int(Example(context, ()).context_id, 16)
+        generator = np.random.default_rng([self._seed, digits])
+        return (self._responses[i] for i in generator.integers(len(self._responses), size=64))
+
+
+class Bm25System:
+    """Says the response that shares the rarest words with the context.
+
+    Args:
+        responses: the bank.
+        written_for: with it, the context is compared to those that each response was written for instead
+            of to the response.
+    """
+
+    def __init__(
+        self, responses: Sequence[str], *, written_for: Mapping[str, Sequence[Context]] | None = None
+    ) -> None:
+        pairs = [
+            (r, r if written_for is None else " ".join(turn for c in written_for.get(r, ()) for turn in c))
+            for r in _some(responses)
+        ]
+        self._responses = [r for r, _ in pairs]
+        self._ranker = Bm25([document for _, document in pairs])
+
+    def reply(self, context: Context) -> SystemReply:
+        return _timed(lambda: first_unsaid(self._best(context), context))
+
+    def _best(self, context: Context) -> Iterable[str]:
+        order = np.argsort(-self._ranker.scores(" ".join(context)), kind="stable")
+        return (self._responses[i] for i in order)
+
+
+class TeacherSystem:
+    """Says what the teacher writes; of several beams the first that the rule allows."""
+
+    def __init__(self, teacher: Teacher, settings: GenerateConfig = GREEDY, *, seed: int = 0) -> None:
+        self._teacher, self._settings, self._seed = teacher, settings, seed
+
+    def reply(self, context: Context) -> SystemReply:
+        """Raises TeacherError if the teacher fails."""
+
+        def written() -> str | None:
+            (samples,) = self._teacher.generate([context], self._settings, seed=self._seed)
+            return first_unsaid((sample.text for sample in samples), context)
+
+        return _timed(written)
+
+
+class BotReply(Protocol):
+    """What `Bot.reply` returns, as far as it is needed here."""
+
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def timings_ms(self) -> Mapping[str, float]: ...
+
+
+class TalkingBot(Protocol):
+    """A `Bot`, or anything that replies like one."""
+
+    def reply(self, turns: Sequence[str], /) -> BotReply: ...
+
+
+class BotSystem:
+    """Says what a bot says; the bot applies its own rules."""
+
+    def __init__(self, bot: TalkingBot) -> None:
+        self._bot = bot
+
+    def reply(self, context: Context) -> SystemReply:
+        start = time.perf_counter()
+        answer = self._bot.reply(context)
+        return SystemReply(answer.text, {**answer.timings_ms, "total": _since(start)})
+
+
+def _timed(work: Callable[[], str | None]) -> SystemReply:
+    start = time.perf_counter()
+    text = work()
+    return SystemReply(text, {"total": _since(start)})
+
+
+def _since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000
+
+
+def _some(responses: Sequence[str]) -> Sequence[str]:
+    if not responses:
+        raise InputError("a bank without responses has nothing to say; expected at least one")
+    return responses
