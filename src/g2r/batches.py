@@ -272,27 +272,42 @@ class BatchMaker:
     process: int = 0
 
     def batch(self, step: int) -> Batch:
+        """The share of this process in a step, texts of like length side by side."""
         places = self.schedule.step(step)
         drawn = [self._draw(place) for place in places]
         responses = self._responses(step, places, drawn)
-        filling = -len(responses) % self.schedule.processes
-        columns = {int(number): column for column, number in enumerate(responses)}
-        share = len(places) // self.schedule.processes
-        mine = range(self.process * share, (self.process + 1) * share)
-        shape = (share, len(responses) + filling)
-        positives, negatives = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        teacher_scores = np.full(shape, np.nan)
+        shared = self._shared(responses)
+        columns = {int(number): column for column, number in reversed(list(enumerate(shared.ravel())))}
+        rows = len(places) // self.schedule.processes
+        mine = sorted(
+            range(self.process * rows, (self.process + 1) * rows),
+            key=lambda i: sum(map(len, self.data.lists[places[i].context].example.context)),
+        )
+        real = np.zeros(shared.size, dtype=bool)
+        real[list(columns.values())] = True
+        positives, negatives = np.zeros((2, rows, shared.size), dtype=bool)
+        teacher_scores = np.full((rows, shared.size), np.nan)
         for row, i in enumerate(mine):
             chosen = self.data.lists[places[i].context]
             at = [columns[int(number)] for number in chosen.responses[drawn[i]]]
             positives[row, at] = True
             teacher_scores[row, at] = chosen.scores[drawn[i]]
-            negatives[row, : len(responses)] = self.data.negatives(places[i].context, responses)
-        scored = np.isfinite(teacher_scores)
-        padded = np.concatenate([responses, responses[:1].repeat(filling)])
-        encoded = padded.reshape(self.schedule.processes, -1)[self.process]
-        contexts = [places[i].context for i in mine]
-        return Batch(contexts, encoded, positives, negatives, scored, teacher_scores)
+            negatives[row] = real & self.data.negatives(places[i].context, shared.ravel())
+        return Batch(
+            contexts=[places[i].context for i in mine],
+            encoded=shared[self.process],
+            positives=positives,
+            negatives=negatives,
+            scored=np.isfinite(teacher_scores),
+            teacher_scores=teacher_scores,
+        )
+
+    def _shared(self, responses: Ids) -> Ids:
+        """Deal the responses out by length, int (processes, U / processes), the first repeated to fill up."""
+        by_length = sorted(responses.tolist(), key=lambda number: len(self.data.responses[number]))
+        filling = -len(by_length) % self.schedule.processes
+        dealt = np.array([by_length[0]] * filling + by_length, dtype=np.int64)
+        return dealt.reshape(-1, self.schedule.processes).T
 
     def _draw(self, place: Place) -> Ids:
         return draw_candidates(
@@ -304,7 +319,7 @@ class BatchMaker:
         )
 
     def _responses(self, step: int, places: Sequence[Place], drawn: Sequence[Ids]) -> Ids:
-        """Numbers of the U responses of a step, each once, candidates first."""
+        """Numbers of the U responses of a step, each once."""
         parts = [
             self.data.lists[place.context].responses[chosen]
             for place, chosen in zip(places, drawn, strict=True)
@@ -316,4 +331,4 @@ class BatchMaker:
                 len(self.data.bank), self.config.random_negatives, seed=self.config.seed, step=step
             )
             parts.append(self.data.bank[at])
-        return np.array(list(dict.fromkeys(np.concatenate(parts).tolist())), dtype=np.int64)
+        return np.unique(np.concatenate(parts))

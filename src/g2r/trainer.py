@@ -1,6 +1,6 @@
 """The loss and the batches as sentence-transformers' trainer wants them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.base.losses import CachedLossMixin
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_gather
 from torch.nn import functional
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -24,9 +25,12 @@ from g2r.validation import Validation
 
 Features = dict[str, Any]
 
+_CHUNK = 32
+"""Texts that share one padding when there is no gradient cache."""
+
 
 @dataclass
-class BatchCollator(SentenceTransformerDataCollator):
+class BatchCollator(SentenceTransformerDataCollator):  # type: ignore[misc]
     """Turns rows of the schedule into the texts of a batch and its masks (METHOD, 1).
 
     The trainer's columns hold texts alone, so a row is its place in the schedule and nothing else; which
@@ -37,7 +41,8 @@ class BatchCollator(SentenceTransformerDataCollator):
     student: BiEncoder | None = None
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        assert self.maker is not None and self.student is not None
+        assert self.maker is not None
+        assert self.student is not None
         batch = self.maker.batch(features[0]["position"] // self.maker.schedule.rows)
         data = self.maker.data
         contexts = [self.student.context_text(data.lists[i].example.context) for i in batch.contexts]
@@ -58,7 +63,7 @@ class BatchCollator(SentenceTransformerDataCollator):
         return inputs
 
 
-class G2RLoss(CachedLossMixin, nn.Module):
+class G2RLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
     """`g2r_loss` of the texts of a batch, with or without gradient cache (METHOD, 7).
 
     Over several processes each holds its share of the contexts and of the responses; the vectors of the
@@ -71,7 +76,7 @@ class G2RLoss(CachedLossMixin, nn.Module):
 
     def __init__(self, model: SentenceTransformer, config: TrainConfig) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.config = config
         self.mini_batch_size = config.mini_batch_size
         self.uses_gradient_cache = config.mini_batch_size > 0
@@ -79,8 +84,11 @@ class G2RLoss(CachedLossMixin, nn.Module):
 
     def forward(self, features: Iterable[Features], labels: dict[str, Tensor]) -> Tensor:
         if self.uses_gradient_cache:
-            return self.forward_cached(features, labels)
-        vectors = [[self.model(column)["sentence_embedding"]] for column in features]
+            loss: Tensor = CachedLossMixin.forward_cached(self, features, labels)
+            return loss
+        vectors = [
+            [self.model(chunk)["sentence_embedding"] for chunk in _chunks(column)] for column in features
+        ]
         return self.calculate_loss(vectors, labels)
 
     def calculate_loss(
@@ -96,7 +104,7 @@ class G2RLoss(CachedLossMixin, nn.Module):
             student_temperature=self.config.distillation_temperature,
         )
         if with_backward:
-            self.parts.total.backward()
+            torch.autograd.backward(self.parts.total)
         return self.parts.total.detach() if with_backward else self.parts.total
 
     def logged_parts(self) -> dict[str, Tensor]:
@@ -108,15 +116,30 @@ class G2RLoss(CachedLossMixin, nn.Module):
         return {name: getattr(self.parts, name).float() for name in names}
 
 
+def _chunks(column: Features) -> Iterator[Features]:
+    """Cut a column, sorted by length, into pieces padded to their own longest text."""
+    mask = column["attention_mask"]
+    for start in range(0, len(mask), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        width = int(mask[rows].any(dim=0).nonzero().max()) + 1
+        yield {
+            key: value[rows, :width] if isinstance(value, Tensor) and value.shape == mask.shape else value
+            for key, value in column.items()
+        }
+
+
 def _gathered(responses: Tensor) -> Tensor:
     """The vectors of all processes, (U, dimensions), in the order of the processes."""
-    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return responses
-    return torch.cat(torch.distributed.nn.all_gather(responses))
+    return torch.cat(list(all_gather(responses)))  # type: ignore[no-untyped-call]
 
 
-class G2RTrainer(SentenceTransformerTrainer):
-    """Logs the parts of the loss beside it."""
+class G2RTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
+    """Logs the parts of the loss beside it, and leaves the model card to the student."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Nothing: the card would describe rows of a schedule."""
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().compute_loss(*args, **kwargs)
@@ -129,7 +152,7 @@ def in_order(dataset: Any, batch_size: int, drop_last: bool, **_: Any) -> Defaul
     return DefaultBatchSampler(SequentialSampler(dataset), batch_size, drop_last)
 
 
-class StudentEvaluator(BaseEvaluator):
+class StudentEvaluator(BaseEvaluator):  # type: ignore[misc]
     """Measures the student, whose model is the one in training, by the given validations."""
 
     def __init__(self, student: BiEncoder, validations: Sequence[Validation]) -> None:
@@ -142,7 +165,7 @@ class StudentEvaluator(BaseEvaluator):
         return {name: value for measured in values for name, value in measured.items()}
 
 
-class Conduct(TrainerCallback):
+class Conduct(TrainerCallback):  # type: ignore[misc]
     """Seeds every step, says when to evaluate and log, and tells the progress."""
 
     def __init__(

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ try:
 except ImportError as error:
     raise DependencyError(f"training needs {error.name}: pip install 'g2r[train]'") from error
 
-from g2r.student import BiEncoder
+from g2r.student import TRAINING_FILE, BiEncoder, quiet
 from g2r.trainer import BatchCollator, Conduct, G2RLoss, G2RTrainer, StudentEvaluator, in_order
 
 LOG_FILE = "training_log.jsonl"
+BEST = "best"
 _LOGS = 50
 
 
@@ -75,6 +76,8 @@ def distill(
     valid = [e for e in examples if e.split == "valid"]
     student = _start(base if isinstance(base, BiEncoder) else BiEncoder.load(config.base), config)
     with ExitStack() as stack:
+        if output is None and _processes() > 1:
+            raise ConfigError("several processes need a place they share; give the folder of the student")
         if output is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="g2r-")))
         else:
@@ -83,9 +86,10 @@ def distill(
             stack.enter_context(writing(output))
             if _process() == 0:
                 claim(folder, _identity(data, valid, student, config))
-        training = _Training(student, data, valid, config, folder, judge=judge, progress=progress)
+        logs = output.with_name(f"{output.name}.logs") if output else folder / "logs"
+        training = _Training(student, data, valid, config, folder, logs=logs, judge=judge, progress=progress)
         log = training.run()
-        trained = BiEncoder.load(folder / "best")
+        trained = BiEncoder.load(folder / BEST)
         if output is not None and _process() == 0:
             _save(trained, output, log)
         training.wait_for_all()
@@ -146,6 +150,7 @@ class _Training:
         config: TrainConfig,
         folder: Path,
         *,
+        logs: Path,
         judge: Judge | None,
         progress: Progress,
     ) -> None:
@@ -163,7 +168,7 @@ class _Training:
         mined = mine_negatives(student, data, config, judge=judge) if config.hard_negatives else ()
         maker = BatchMaker(data, self.schedule, config, mined, _process())
         _freeze_unused(student)
-        self.keeper = _Keeper(student, folder / "best", config.select_by)
+        self.keeper = _Keeper(student, folder / BEST, config.select_by, data.counts)
         conduct = Conduct(
             config,
             steps_per_epoch=self.schedule.steps_per_epoch,
@@ -182,19 +187,18 @@ class _Training:
         self.trainer.remove_callback(PrinterCallback)
         for callback in self.trainer.callback_handler.callbacks:
             if getattr(callback, "logging_dir", "") is None:
-                callback.logging_dir = str(
-                    folder.with_name(folder.name.removesuffix(".checkpoints") + ".logs")
-                )
+                callback.logging_dir = str(logs)
 
     def run(self) -> list[dict[str, float]]:
         """Train to the last step; the model that is kept stands in `best`. Returns the log."""
         self.wait_for_all()
         checkpoint = last_whole(self.folder)
-        self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with quiet():
+            self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if not self.keeper.folder.is_dir():
-            self.keeper.keep(math.nan, self.steps)
+            self.keeper.keep({}, self.steps)
         self.wait_for_all()
-        return [entry for entry in self.trainer.state.log_history if "train_runtime" not in entry]
+        return [_untimed(entry) for entry in self.trainer.state.log_history if "train_runtime" not in entry]
 
     def wait_for_all(self) -> None:
         """Let every process come here before any goes on."""
@@ -204,13 +208,19 @@ class _Training:
         return frozenset(math.ceil(self.steps * k / config.evals) for k in range(1, config.evals + 1))
 
 
-class _Keeper(TrainerCallback):
+def _untimed(entry: Mapping[str, float]) -> dict[str, float]:
+    """A log entry without what depends on the machine's speed."""
+    return {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
+
+
+class _Keeper(TrainerCallback):  # type: ignore[misc]
     """Keeps the best model seen so far, and seals every checkpoint once it is whole."""
 
-    def __init__(self, student: BiEncoder, folder: Path, measure: str) -> None:
+    def __init__(self, student: BiEncoder, folder: Path, measure: str, counts: Mapping[str, int]) -> None:
         self.student = student
         self.folder = folder
-        self.measure = f"eval_{measure}"
+        self.measure = measure
+        self.counts = counts
 
     def on_evaluate(
         self,
@@ -220,8 +230,13 @@ class _Keeper(TrainerCallback):
         metrics: dict[str, float],
         **kwargs: Any,
     ) -> None:
-        if metrics[self.measure] > self._best():
-            self.keep(metrics[self.measure], state.global_step)
+        measured = {
+            name: metrics[f"eval_{name}"]
+            for name in ("hits@1", "mrr", "bank_score")
+            if f"eval_{name}" in metrics
+        }
+        if measured[self.measure] > self._best():
+            self.keep(measured, state.global_step)
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -229,16 +244,15 @@ class _Keeper(TrainerCallback):
         if state.is_world_process_zero:
             seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
-    def keep(self, value: float, step: int) -> None:
+    def keep(self, measured: Mapping[str, float], step: int) -> None:
         """Keep the model as it is now, in the place of the one kept before."""
+        self.student.training = {**self.counts, "step": step, **measured}
         if _process() == 0:
-            with replacing(self.folder) as new:
-                self.student.write(new)
-                (new / "kept.json").write_text(json.dumps({"value": value, "step": step}), encoding="utf-8")
+            self.student.save(self.folder)
 
     def _best(self) -> float:
-        kept = self.folder / "kept.json"
-        return float(json.loads(kept.read_text(encoding="utf-8"))["value"]) if kept.is_file() else -math.inf
+        kept = self.folder / TRAINING_FILE
+        return float(json.loads(kept.read_text("utf-8"))[self.measure]) if kept.is_file() else -math.inf
 
 
 def _validations(
