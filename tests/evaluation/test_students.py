@@ -90,7 +90,7 @@ def test_one_context_gives_no_test():
     assert isinstance(found.rows[1].difference, NotComputed)
     assert isinstance(found.rows[1].p_adjusted, NotComputed)
     assert isinstance(found.rows[0].hits[20], NotComputed)
-    assert "1 contexts" in found.markdown()
+    assert "needs two contexts, got 1" in found.markdown()
 
 
 def test_wrong_comparisons_are_refused():

@@ -19,6 +19,37 @@ Scorer = Callable[[Sequence[Context], Sequence[Sequence[str]]], list[Floats]]
 TextT = TypeVar("TextT", str, Context)
 
 
+class MemoEncoder:
+    """An encoder that encodes each text once, however often it is asked: for many lists and banks in a row."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._contexts: dict[Context, Vectors] = {}
+        self._responses: dict[str, Vectors] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        return self._encoder.fingerprint
+
+    def encode_contexts(self, contexts: Sequence[Sequence[str]]) -> Vectors:
+        """f(c) for each context: float32 (contexts, dimensions)."""
+        return _recalled(self._contexts, [tuple(c) for c in contexts], self._encoder.encode_contexts)
+
+    def encode_responses(self, responses: Sequence[str]) -> Vectors:
+        """g(r) for each response: float32 (responses, dimensions)."""
+        return _recalled(self._responses, responses, self._encoder.encode_responses)
+
+
+def _recalled(
+    known: dict[TextT, Vectors], texts: Sequence[TextT], encode: Callable[[Sequence[TextT]], Vectors]
+) -> Vectors:
+    new = [text for text in dict.fromkeys(texts) if text not in known]
+    if new or not texts:
+        vectors = encode(new)
+        known.update(zip(new, vectors, strict=True))
+    return np.stack([known[text] for text in texts]) if texts else vectors
+
+
 def encoder_scorer(encoder: Encoder) -> Scorer:
     """s(c, r) = f(c).g(r); each distinct text is encoded once."""
 

@@ -1,6 +1,6 @@
 """Choosing among candidates: lists fixed by seed, the same for every system (EVALUATION: tier C, judged lists)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -98,6 +98,14 @@ class Selection:
 
     context_ids: tuple[str, ...]
     ranks: Mapping[int, NDArray[np.int64]]
+
+    def restricted_to(self, context_ids: Collection[str]) -> "Selection":
+        """The same for these contexts alone."""
+        kept = np.array([own in context_ids for own in self.context_ids], dtype=np.bool_)
+        return Selection(
+            tuple(own for own in self.context_ids if own in context_ids),
+            {size: ranks[kept] for size, ranks in self.ranks.items()},
+        )
 
 
 def evaluate_selection(

@@ -60,7 +60,7 @@ def bootstrap_mean(
     """
     sample = _values(values)
     if len(sample) < 2:
-        return NotComputed(f"{len(sample)} contexts give no interval")
+        return NotComputed(f"an interval needs two contexts, got {len(sample)}")
     low, high = _percentiles(_resampled_means(sample, draws, seed), level)
     return Estimate(float(sample.mean()), low, high, len(sample))
 
@@ -82,7 +82,7 @@ def bootstrap(
     One draw in forty without a value is as much as an interval bears: with more there is none.
     """
     if n < 2:
-        return NotComputed(f"{n} contexts give no interval")
+        return NotComputed(f"an interval needs two contexts, got {n}")
     value = statistic(np.arange(n))
     generator = np.random.default_rng(seed)
     drawn = np.array([statistic(generator.integers(n, size=n)) for _ in range(draws)])
@@ -107,7 +107,7 @@ def paired_difference(
     if first.shape != second.shape:
         raise InputError(f"{len(first)} contexts against {len(second)}; a paired test needs the same ones")
     if len(first) < 2:
-        return NotComputed(f"{len(first)} contexts cannot be tested")
+        return NotComputed(f"a test needs two contexts, got {len(first)}")
     differences = first - second
     low, high = _percentiles(_resampled_means(differences, draws, seed), level)
     p = sign_flip_p(differences, draws=draws, seed=seed)
@@ -178,7 +178,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def seed_spread(values: Sequence[float]) -> SeedSpread | NotComputed:
     """Mean and range of one number over training seeds."""
     if len(values) < 2:
-        return NotComputed(f"{len(values)} seed has no spread")
+        return NotComputed(f"a spread needs two seeds, got {len(values)}")
     sample = _values(values)
     return SeedSpread(float(sample.mean()), float(sample.min()), float(sample.max()), len(sample))
 

@@ -81,7 +81,7 @@ class Comparison:
                     *(row.hits.get(size) for size in sizes),
                     row.mrr,
                     row.difference,
-                    row.p_adjusted,
+                    _p_text(row.p_adjusted),
                     *([row.seeds] if several else []),
                 )
                 for row in self.rows
@@ -182,6 +182,10 @@ def compare_selections(
         candidates=candidates,
         contexts=len(orders.pop()),
     )
+
+
+def _p_text(p: float | NotComputed | None) -> str | NotComputed | None:
+    return p if not isinstance(p, float) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _adjusted(differences: Mapping[str, Difference | NotComputed]) -> dict[str, float | NotComputed]:

@@ -7,11 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
+from g2r.bank import ResponseBank
 from g2r.config import BotConfig, GenerateConfig
 from g2r.dialogue import Context, Example
 from g2r.duplicates import likeness
+from g2r.encoder import Encoder
 from g2r.errors import InputError
 from g2r.evaluation.bm25 import Bm25
+from g2r.index.base import ResponseIndex, encode_views
 from g2r.teachers.base import Teacher
 
 GREEDY = GenerateConfig(method="beam", beams=1, responses_per_context=1)
@@ -21,6 +24,8 @@ PAPER_BEAM = GenerateConfig(
     method="beam", beams=10, responses_per_context=10, min_tokens=20, max_tokens=128, no_repeat_ngram=3
 )
 """The paper's decoding: beam 10, at least 20 tokens, no trigram twice."""
+
+_RULES = BotConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class System(Protocol):
 
 
 def first_unsaid(
-    replies: Iterable[str], context: Context, *, repeat_likeness: float = BotConfig().repeat_likeness
+    replies: Iterable[str], context: Context, *, repeat_likeness: float = _RULES.repeat_likeness
 ) -> str | None:
     """The first reply that is no near duplicate of a turn of its context: the bot's rule, for every system."""
     for reply in replies:
@@ -127,6 +132,27 @@ class TeacherSystem:
         return _timed(written)
 
 
+class RetrievalSystem:
+    """Says what a student finds in a bank: any pair of the two, whether or not a bot of it is served."""
+
+    def __init__(
+        self, encoder: Encoder, bank: ResponseBank, index: ResponseIndex, *, config: BotConfig = _RULES
+    ) -> None:
+        self._encoder, self._bank, self._index, self._config = encoder, bank, index, config
+
+    def reply(self, context: Context) -> SystemReply:
+        start = time.perf_counter()
+        (query,) = encode_views(self._encoder, [context], self._index.views)
+        encoded = _since(start)
+        hits = self._index.search(query, self._config.top_k, allowed=self._bank.allowed())
+        searched = _since(start)
+        best = (self._bank.text(row) for row in hits.rows)
+        text = first_unsaid(best, context, repeat_likeness=self._config.repeat_likeness)
+        total = _since(start)
+        timings = {"encode": encoded, "search": searched - encoded, "rules": total - searched, "total": total}
+        return SystemReply(text, timings)
+
+
 class BotReply(Protocol):
     """What `Bot.reply` returns, as far as it is needed here."""
 
@@ -151,7 +177,7 @@ class BotSystem:
     def reply(self, context: Context) -> SystemReply:
         start = time.perf_counter()
         answer = self._bot.reply(context)
-        return SystemReply(answer.text, {**answer.timings_ms, "total": _since(start)})
+        return SystemReply(answer.text or None, {**answer.timings_ms, "total": _since(start)})
 
 
 def _timed(work: Callable[[], str | None]) -> SystemReply:

@@ -1,0 +1,145 @@
+"""The comparison of a small run, on tiny students and banks on disk."""
+
+import json
+
+import pytest
+
+pytest.importorskip("sentence_transformers")
+
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from g2r.bank import ResponseBank
+from g2r.config import IndexConfig, ReportConfig
+from g2r.dialogue import Candidate, Example, Scores
+from g2r.errors import InputError
+from g2r.evaluation.comparison import held_out, write_comparison
+from g2r.index.building import build_bank
+from g2r.student import BiEncoder
+
+TOPICS = ("rain", "food", "dogs", "films", "work", "songs")
+
+
+def example(i, split):
+    topic = TOPICS[i % 6]
+    return Example(
+        (f"hello there {i}", f"what about {topic} number {i} {split}"),
+        (
+            Candidate(f"I like {topic} very much, friend {i} of {split}", "human", original=True),
+            Candidate(f"{topic} is fine {i}", "teacher", scores=Scores(judge=6.0)),
+        ),
+        f"{split}-{i}",
+        split,
+    )
+
+
+EXAMPLES = [example(i, "test") for i in range(30)] + [example(i, "train") for i in range(40)]
+
+
+def save_base(folder, seed):
+    """A random one-layer BERT over the words of the examples, as a sentence-transformers folder."""
+    import torch
+
+    words = sorted(
+        {w for e in EXAMPLES for t in (*e.context, *(c.text for c in e.candidates)) for w in t.split()}
+    )
+    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=160,
+    )  # fmt: skip
+    raw = folder / "raw"
+    BertModel(config).save_pretrained(raw)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(raw)
+    model = SentenceTransformer(modules=[Transformer(str(raw)), Pooling(16)], device="cpu")
+    model.save(str(folder / "model"))
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    base = save_base(folder / "base", 0)
+    students = {
+        "baseline": save_base(folder / "a", 1),
+        "student": save_base(folder / "b", 2),
+        "baseline@1": save_base(folder / "c", 3),
+        "student@1": save_base(folder / "d", 4),
+    }
+    leaked = Example(("x",), (EXAMPLES[0].originals[0],), "copy", "train")
+    examples = [*EXAMPLES, leaked]
+    banks = {}
+    for name, responses in (("human", "human"), ("bank", "both")):
+        config = IndexConfig(responses=responses)
+        bank = ResponseBank.from_examples(examples, config=config)
+        banks[name] = folder / name
+        build_bank(bank, BiEncoder.load(students["student"]), config, banks[name])
+    config = ReportConfig(contexts=30, side_by_side=3)
+    counts = write_comparison(
+        examples, students=students, banks=banks, base=str(base), config=config, output=folder / "report"
+    )
+    return folder / "report", counts
+
+
+def test_counts_name_every_system(run):
+    _, counts = run
+    assert counts["contexts"] == 30
+    assert set(counts) - {"contexts"} == {
+        f"hits@1/20 {name}" for name in ("untrained base", "baseline", "student", "BM25")
+    }
+
+
+def test_summary_holds_the_whole_comparison(run):
+    summary = (run[0] / "summary.md").read_text()
+    for title in (
+        "Choosing the original response", "Without what leaked", "Replies", "Side by side", "Leaks",
+    ):  # fmt: skip
+        assert f"## {title}\n" in summary
+    assert "against baseline" in summary
+    assert "2 seeds" in summary
+    assert "response in training, exact: 1" in summary
+    assert "| context | untrained base | baseline | student | human |" in summary
+
+
+def test_tables_hold_the_grid_and_agree_with_the_items(run):
+    tables = json.loads((run[0] / "tables.json").read_text())
+    students = ("untrained base", "baseline", "student")
+    assert set(tables["Replies"]) == {
+        *students, *(f"{s}, human bank" for s in students), "human", "random", "BM25",
+    }  # fmt: skip
+    items = [json.loads(line) for line in (run[0] / "results.jsonl").read_text().splitlines()]
+    assert len(items) == 30
+    for row in tables["Choosing the original response"]["rows"]:
+        ranks = [seed for item in items for seed in item["ranks"][row["name"]]["20"]]
+        assert row["hits"]["20"]["value"] == pytest.approx(sum(r == 1 for r in ranks) / len(ranks))
+    human = [item["replies"]["human"]["text"] for item in items]
+    assert human == [item["original"] for item in items]
+    leaked = [item for item in items if item["leaks"]]
+    assert tables["Leaks"]
+    assert tables["Without what leaked"]["contexts"] == 30 - len(leaked)
+
+
+def test_replies_come_from_their_bank(run):
+    texts = {c.text for e in EXAMPLES for c in e.candidates}
+    for line in (run[0] / "results.jsonl").read_text().splitlines():
+        replies = json.loads(line)["replies"]
+        assert "I like" in replies["student, human bank"]["text"]
+        assert {r["text"] for r in replies.values()} <= texts
+        assert set(replies["student"]["timings_ms"]) == {"encode", "search", "rules", "total"}
+
+
+def test_held_out_takes_test_examples_of_the_named_sources():
+    assert len(held_out(EXAMPLES)) == 30
+    assert len(held_out(EXAMPLES, ["human"])) == 30
+    with pytest.raises(InputError, match=r"none of 70 examples is a test example .* from starter"):
+        held_out(EXAMPLES, ["starter"])
