@@ -231,7 +231,7 @@ class ResponseBank(Sequence[BankResponse]):
         self.revision += len(changes)
 
     def save(self, folder: Path | str) -> None:
-        """Write responses.parquet and log.jsonl into `folder`; further changes go to its log.
+        """Write the bank into `folder`; from now on changes go to the log there.
 
         A log that is already there stays, and its bans hold for this bank too: rebuilding a bank does
         not bring back what was banned.
@@ -239,16 +239,22 @@ class ResponseBank(Sequence[BankResponse]):
         Raises:
             ArtifactError: the place cannot be written; what was there before is untouched.
         """
-        folder = Path(folder)
+        self.write(Path(folder))
+        self.attach(Path(folder))
+
+    def write(self, folder: Path) -> None:
+        """Write responses.parquet, and to log.jsonl the changes that it does not hold yet."""
         table = self._table.replace_schema_metadata({_VERSION_KEY: self.version.encode()})
         with replacing(folder / "responses.parquet") as new:
             pq.write_table(table, new, compression="zstd")
         log = folder / _LOG
-        if self.folder is None or folder.resolve() != self.folder.resolve():
-            there = set(read_changes(log)[0]) if log.is_file() else set()
-            append_changes(log, [change for change in self._changes if change not in there])
-            self.folder, self._log_read, self._changes = folder, 0, []
-            self.refresh()
+        there = set(read_changes(log)[0]) if log.is_file() else set()
+        append_changes(log, [change for change in self._changes if change not in there])
+
+    def attach(self, folder: Path) -> None:
+        """Take the log in `folder` as this bank's own: its changes hold, further ones go there."""
+        self.folder, self._log_read, self._changes = folder, 0, []
+        self.refresh()
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -273,6 +279,5 @@ class ResponseBank(Sequence[BankResponse]):
         if version is None or not table.schema.equals(RESPONSES_SCHEMA):
             raise InputError(f"{path} is no bank written by g2r (other columns); run g2r index again")
         bank = cls(table, version=version.decode())
-        bank.folder = Path(folder)
-        bank.refresh()
+        bank.attach(Path(folder))
         return bank
