@@ -126,7 +126,7 @@ def distillation_loss(
     negative_entropy = torch.xlogy(targets, targets).sum(dim=1)
     cross_entropy = -torch.where(scored, targets * log_student, 0.0).sum(dim=1)
     divergence = torch.where(has_term, negative_entropy + cross_entropy, 0.0)
-    relative = -negative_entropy / scored.sum(dim=1).clamp(min=2).log()
+    relative = -negative_entropy / scored.sum(dim=1).clamp(min=2).to(targets.dtype).log()
     return Distillation(
         per_context=divergence * student_temperature**2,
         has_term=has_term,

@@ -3,8 +3,9 @@
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.util import find_spec
@@ -19,11 +20,16 @@ from g2r.errors import ConfigError, DependencyError, InputError
 
 try:
     import torch
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Router, Transformer
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise DependencyError(f"the student needs {error.name}: pip install 'g2r[train]'") from error
+
+# The hub's client has its own copy of httpx; this is the base of all its errors, lost connections included.
+_HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 Towers = Literal["shared", "separate"]
 
@@ -76,13 +82,13 @@ class BiEncoder:
         if not any(isinstance(module, Normalize) for module in model):
             model.append(Normalize())
         for tower in _towers(model):
-            longest = getattr(tower.config, "max_position_embeddings", None)
-            if longest is not None and max(form.max_context_tokens, form.max_response_tokens) > longest:
+            most = max(form.max_context_tokens, form.max_response_tokens)
+            if most > _longest(tower):
                 raise ConfigError(
-                    f"texts of {max(form.max_context_tokens, form.max_response_tokens)} tokens were asked for, "
-                    f"this base reads at most {longest}; lower max_context_tokens or max_response_tokens"
+                    f"texts of {most} tokens were asked for, this base reads at most {_longest(tower)}; "
+                    "lower max_context_tokens or max_response_tokens"
                 )
-            tower.max_seq_length = max(form.max_context_tokens, form.max_response_tokens)
+            tower.max_seq_length = most
             tower.query_length, tower.document_length = form.max_context_tokens, form.max_response_tokens
             tower.tokenizer.truncation_side = _context_side(form)
 
@@ -100,14 +106,15 @@ class BiEncoder:
         path = packaged_model(str(name)) or str(name)
         with quiet():
             try:
+                _reach(path)
                 model = SentenceTransformer(path, device=device)
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, _HTTPError) as error:
                 raise InputError(
                     f"no model {str(name)!r}: {_first_line(error)}; expected "
                     '"minilm", a folder of a sentence-transformers model, or a hub name and a network'
                 ) from error
         if not (Path(path) / FORM_FILE).is_file():
-            return cls(model, ContextForm(separator=_separator(model)))
+            return cls(model, _default_form(model))
         return cls(model, _read_form(Path(path)), training=_read_json(Path(path) / TRAINING_FILE))
 
     def with_form(self, **changes: Any) -> "BiEncoder":
@@ -243,9 +250,33 @@ def _context_side(form: ContextForm) -> str:
     return "right" if form.turn_order == "newest_first" else "left"
 
 
-def _separator(model: SentenceTransformer) -> str:
-    token = _towers(model)[0].tokenizer.sep_token
-    return f" {token} " if token else "\n"
+def _longest(tower: Transformer) -> int:
+    """Tokens of the longest text a transformer reads, as far as its configuration tells."""
+    return int(getattr(tower.config, "max_position_embeddings", None) or sys.maxsize)
+
+
+def _default_form(model: SentenceTransformer) -> ContextForm:
+    """The context form of a base that has none: its own separator token, texts no longer than it reads."""
+    tower, form = _towers(model)[0], ContextForm()
+    token = tower.tokenizer.sep_token
+    return ContextForm(
+        separator=f" {token} " if token else "\n",
+        max_context_tokens=min(form.max_context_tokens, _longest(tower)),
+        max_response_tokens=min(form.max_response_tokens, _longest(tower)),
+    )
+
+
+def _reach(name: str) -> None:
+    """Ask the hub once for a model that is not on this machine, before many tries are made to load it.
+
+    Raises:
+        OSError: the network must not be used.
+        _HTTPError: there is no network, or the hub does not answer.
+    """
+    on_disk = Path(name).exists() or isinstance(try_to_load_from_cache(name, "config.json"), str)
+    if not on_disk and "/" in name:
+        with suppress(HfHubHTTPError):
+            HfApi().model_info(name, timeout=10)
 
 
 def _read_form(folder: Path) -> ContextForm:
