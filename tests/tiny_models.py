@@ -24,48 +24,13 @@ from transformers import (
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]
 BOS, PAD, EOS, END = 0, 1, 2, 7
+# fmt: off
 WORDS = [
-    "i",
-    "you",
-    "we",
-    "they",
-    "like",
-    "love",
-    "hate",
-    "play",
-    "eat",
-    "read",
-    "dogs",
-    "cats",
-    "music",
-    "films",
-    "pizza",
-    "books",
-    "tea",
-    "rain",
-    "sun",
-    "today",
-    "really",
-    "never",
-    "always",
-    "what",
-    "why",
-    "how",
-    "do",
-    "is",
-    "it",
-    "that",
-    "was",
-    "fun",
-    "good",
-    "bad",
-    "yes",
-    "no",
-    "!",
-    "?",
-    ".",
-    ",",
+    "i", "you", "we", "they", "like", "love", "hate", "play", "eat", "read", "dogs", "cats", "music",
+    "films", "pizza", "books", "tea", "rain", "sun", "today", "really", "never", "always", "what", "why",
+    "how", "do", "is", "it", "that", "was", "fun", "good", "bad", "yes", "no", "!", "?", ".", ",", "and",
 ]
+# fmt: on
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m.role + '|> ' + m.content + ' <|end|> ' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|> ' }}{% endif %}"

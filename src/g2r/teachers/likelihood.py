@@ -18,8 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from g2r.errors import TeacherError
 
-CHUNK_BYTES = 2**28
-"""Most memory of one chunk's fp32 logits; a single response over it is a chunk of its own."""
+CPU_CHUNK_BYTES = 2**25
+GPU_CHUNK_BYTES = 2**28
+"""Most memory of one chunk's fp32 logits; larger is no faster on a CPU. One response over it is a chunk of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def log_likelihoods(
     *,
     start: int | None,
     pairs_at_once: int,
-    chunk_bytes: int = CHUNK_BYTES,
+    chunk_bytes: int | None = None,
 ) -> list[list[float]]:
     """Return sum_t log P(r_t | r_<t, c) in nats for each response of each context.
 
@@ -65,7 +66,7 @@ def log_likelihoods(
         responses: for each context the token ids of its responses, end-of-turn token included.
         start: the token a decoder begins with; None for a decoder-only model.
         pairs_at_once: most responses read at once.
-        chunk_bytes: most bytes of fp32 logits that stand in memory at once.
+        chunk_bytes: most bytes of fp32 logits that stand in memory at once; None for the device's default.
     """
     sums = [[0.0] * len(group) for group in responses]
     pairs = [_Pair(row, place, ids) for row, group in enumerate(responses) for place, ids in enumerate(group)]
@@ -73,6 +74,7 @@ def log_likelihoods(
         return sums
     with torch.inference_mode():
         memory = _read_contexts(model, contexts, start)
+        chunk_bytes = chunk_bytes or (CPU_CHUNK_BYTES if model.device.type == "cpu" else GPU_CHUNK_BYTES)
         most_tokens = max(1, chunk_bytes // (4 * memory.first.shape[1]))
         for chunk in _chunks(pairs, pairs_at_once, most_tokens):
             for pair, total in zip(chunk, _score_chunk(model, memory, chunk).tolist(), strict=True):
