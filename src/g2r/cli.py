@@ -23,7 +23,7 @@ from g2r.config import (
     TrainConfig,
     read_run_config,
 )
-from g2r.errors import ConfigError, G2RError
+from g2r.errors import ConfigError, G2RError, InputError
 from g2r.options import options_of, section
 from g2r.pipeline import Stage, StageSummary
 
@@ -292,3 +292,74 @@ def quickstart(
     run(run_file, output=output, seed=None, force=force, as_json=as_json)
     if not as_json:
         errors.print(f"\nTalk to it: g2r chat {'' if output == DEFAULT_BOT else output}".rstrip())
+
+
+@app.command()
+def chat(
+    path: BotPath = DEFAULT_BOT,
+    bank: Annotated[str, typer.Option("--bank", help="Subfolder of the bank.")] = "bank",
+) -> None:
+    """Talk to a bot; /top shows its candidates, /ban forbids one for ever, /undo takes that back."""
+    from g2r.bot import Bot
+    from g2r.chat import HELP, Chat
+
+    talk = Chat(Bot.load(path, bank=bank))
+    people = sys.stdin.isatty()
+    if people:
+        errors.print(f"[dim]{len(talk.bot.bank):,} responses.\n{HELP}[/dim]", markup=True)
+    while True:
+        try:
+            line = input("you: " if people else "")
+            answer = talk.hear(line)
+        except EOFError:
+            return
+        except InputError as error:
+            answer = f"({error})"
+        if answer:
+            print(f"bot: {answer}" if people else answer, flush=True)
+
+
+@app.command()
+def reply(
+    path: BotPath = DEFAULT_BOT,
+    bank: Annotated[str, typer.Option("--bank", help="Subfolder of the bank.")] = "bank",
+    tags: Annotated[str, typer.Option("--tags", help="Only responses with all of these tags.")] = "",
+    candidates: Annotated[int, typer.Option("--candidates", help="Candidates shown with --json.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Answer one context read from standard input: a JSON list of turns, oldest first."""
+    from g2r.bot import Bot
+
+    text = sys.stdin.read()
+    try:
+        turns = json.loads(text)
+    except ValueError as error:
+        raise InputError(
+            f'standard input is no JSON ({error}); expected a list of turns: ["hi, how are you?"]'
+        ) from None
+    chosen = [tag for tag in tags.split(",") if tag]
+    answer = Bot.load(path, bank=bank).reply(turns, tags=chosen, candidates=candidates)
+    print(json.dumps(_plain(asdict(answer)), ensure_ascii=False) if as_json else answer.text)
+
+
+def _plain(value: Any) -> Any:
+    """The value with sets and tuples as lists, for JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="A run, a bot, or a file of examples.")] = DEFAULT_BOT,
+) -> None:
+    """Show what made an artifact: versions, configuration, counts and times."""
+    from g2r.artifacts import read_manifest
+
+    artifacts = [path, *sorted(p for p in path.rglob("*") if p.is_dir() or p.suffix == ".parquet")]
+    found = {str(p): asdict(manifest) for p in artifacts if (manifest := read_manifest(p))}
+    if not found:
+        raise InputError(f"nothing that g2r made in {path}; expected a run, a bot or a file of examples")
+    print(json.dumps(found, indent=2, ensure_ascii=False))

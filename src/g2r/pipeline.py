@@ -1,5 +1,6 @@
 """The stages in order. Each reads files, writes its own whole or not at all, and is skipped while it is up to date."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -168,16 +169,16 @@ def train_stage(
     """Examples to a student, started from the student in `init` if given."""
 
     def work(progress: Progress) -> Mapping[str, Any]:
-        from g2r.training import distill
+        from g2r.training import LOG_FILE, distill
 
-        student = distill(
+        distill(
             read_examples(source),
             base=str(init) if init else config.base,
             output=output,
             config=config,
             progress=progress,
         )
-        return student.training
+        return _training_counts(output / LOG_FILE)
 
     inputs = {"examples": source}
     if init:
@@ -185,6 +186,14 @@ def train_stage(
     elif Path(config.base).is_dir():
         inputs["base"] = Path(config.base)
     return Stage(f"train {name}", output, config.model_dump(mode="json"), inputs, work)
+
+
+def _training_counts(log: Path) -> dict[str, Any]:
+    """Steps taken and the best value of each measure on the validation split."""
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    measures = {key for entry in entries for key in entry if key in ("eval_hits@1", "eval_bank_score")}
+    best = {key.removeprefix("eval_"): max(e[key] for e in entries if key in e) for key in sorted(measures)}
+    return {"steps": max((e["step"] for e in entries), default=0), **best}
 
 
 def export_stage(source: Path, student: Path, config: ExportConfig) -> Stage:
@@ -271,7 +280,10 @@ def run(
         G2RError: a stage failed; finished stages stay, the same call goes on from there.
     """
     _claim(folder, config, name)
-    return [stage.run(force=force, progress=progress) for stage in stages(config, folder)]
+    summaries = [stage.run(force=force, progress=progress) for stage in stages(config, folder)]
+    with replacing(folder / "bot.json") as new:
+        new.write_text(config.bot.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return summaries
 
 
 def stages(config: RunConfig, folder: Path) -> list[Stage]:
