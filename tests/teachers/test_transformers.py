@@ -1,5 +1,8 @@
 import math
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -130,6 +133,22 @@ def test_weights_that_are_not_numbers_are_found_out(tmp_path):
             teacher.generate([("why ?",)], SAMPLING, seed=0)
 
 
+def test_a_decoder_without_a_start_token_begins_as_a_text_does(tmp_path):
+    folder = make_teacher(tmp_path / "bart", "bart")
+    described, generation = folder / "config.json", folder / "generation_config.json"
+    texts = [["yes i do", "no"]]
+    scores = []
+    for start in ('"decoder_start_token_id": 0', '"decoder_start_token_id": null'):
+        for file in (described, generation):
+            file.write_text(re.sub(r'"decoder_start_token_id": \w+', start, file.read_text()))
+        scores.append(TransformersTeacher(folder).score([("why ?",)], texts))
+    assert scores[0] == scores[1]
+    for file in (described, generation):
+        file.write_text(re.sub(r'"bos_token_id": \w+', '"bos_token_id": null', file.read_text()))
+    with pytest.raises(TeacherError, match="set decoder_start_token_id"):
+        TransformersTeacher(folder)
+
+
 def test_wrong_arguments_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
     with pytest.raises(TeacherError, match="no teacher nobody/no-such-model; expected a folder"):
@@ -149,3 +168,10 @@ def test_wrong_arguments_are_refused(tmp_path, monkeypatch):
     (folder / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(TeacherError, match="holds no teacher that loads"):
         TransformersTeacher(folder)
+
+
+def test_without_torch_the_error_says_what_to_install():
+    script = "import sys; sys.modules['torch'] = None; import g2r.teachers.transformers"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "DependencyError: a transformers teacher needs torch" in done.stderr
+    assert "pip install 'g2r[train]'" in done.stderr

@@ -57,7 +57,7 @@ class TransformersTeacher:
         given = self._model.generation_config
         self._model.generation_config = GenerationConfig()  # its own sampling rules would change ours
         seq2seq = self._model.config.is_encoder_decoder
-        self._start = _first_of(given, self._model.config, "decoder_start_token_id") if seq2seq else None
+        self._start = _decoder_start(given, self._model.config) if seq2seq else None
         self._forced = _first_of(given, self._model.config, "forced_bos_token_id") if seq2seq else None
         positions = getattr(self._model.config.get_text_config(), "max_position_embeddings", None) or math.inf
         limit = int(min(self.config.max_context_tokens, positions if seq2seq else positions // 2))
@@ -226,6 +226,17 @@ def _first_of(generation: Any, model: Any, field: str) -> Any:
     """A special token, from the generation configuration or the model's own."""
     value = getattr(generation, field, None)
     return value if value is not None else getattr(model, field, None)
+
+
+def _decoder_start(generation: Any, model: Any) -> int:
+    """The token a decoder begins with: its own, else the one that begins a text."""
+    for field in ("decoder_start_token_id", "bos_token_id"):
+        token = _first_of(generation, model, field)
+        if token is not None:
+            return int(token)
+    raise TeacherError(
+        "the teacher's configuration names no token for its decoder to begin with; set decoder_start_token_id"
+    )
 
 
 def _as_tokens(value: int | list[int] | None) -> list[int]:
