@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.resources import files
@@ -11,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from g2r.config import (
@@ -26,8 +29,10 @@ from g2r.config import (
 from g2r.errors import ConfigError, G2RError, InputError
 from g2r.options import options_of, section
 from g2r.pipeline import Stage, StageSummary
+from g2r.progress import Progress
 
 DEFAULT_BOT = Path("runs/quickstart")
+SECONDS_BETWEEN_LINES = 30
 
 app = typer.Typer(
     name="g2r",
@@ -75,10 +80,11 @@ def _fail(message: str, status: int) -> None:
 
 
 @contextmanager
-def watched(stage: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr with rate and time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+def watched(stage: str) -> Iterator[Progress]:
+    """A progress bar on stderr with rate and time left; a line now and then where stderr is no terminal."""
+    if not errors.is_terminal:
+        yield _lines(stage)
+        return
     columns = (
         TextColumn("{task.description:<16}"),
         BarColumn(),
@@ -87,7 +93,7 @@ def watched(stage: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=errors, transient=True) as bar:
+    with Bar(*columns, console=errors, transient=True) as bar:
         task = bar.add_task(stage, total=None, note="", rate="")
 
         def report(done: int, total: int, *, note: str = "") -> None:
@@ -95,6 +101,21 @@ def watched(stage: str) -> Iterator[Callable[..., None]]:
             bar.update(task, completed=done, total=total, note=note, rate=f"{speed:.1f}/s" if speed else "")
 
         yield report
+
+
+def _lines(stage: str) -> Progress:
+    """Progress as a line each SECONDS_BETWEEN_LINES, for logs."""
+    start = last = time.monotonic()
+
+    def report(done: int, total: int, *, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES and done > 0:
+            last = now
+            left = (now - start) / done * (total - done)
+            errors.print(f"{stage}: {done}/{total}, {left:.0f} s left {note}".rstrip(), markup=False)
+
+    return report
 
 
 def finish(stage: Stage, *, force: bool, as_json: bool) -> None:

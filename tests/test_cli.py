@@ -1,0 +1,149 @@
+"""The command line as a person meets it: exit codes, one-line errors, JSON for machines."""
+
+import io
+import json
+
+import pytest
+
+from g2r.bank import ResponseBank
+from g2r.bot import Bot
+from g2r.cli import main
+from g2r.dialogue import Candidate, Example
+from word_encoder import WordEncoder
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Run the command line; returns exit status, stdout and stderr."""
+
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
+        monkeypatch.setattr("g2r.cli.errors.width", 200, raising=False)
+        status = 0
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as exit_:
+            status = exit_.code or 0
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def bot(monkeypatch):
+    examples = [
+        Example(
+            ("do you like tea",),
+            (Candidate("yes tea is lovely", "human", True), Candidate("I prefer tea with milk", "teacher")),
+        ),
+        Example(("what about dogs",), (Candidate("dogs are loyal friends", "human", True),)),
+        Example(("is it raining",), (Candidate("rain keeps falling here", "human", True),)),
+    ]
+    made = Bot.build(WordEncoder(), ResponseBank.from_examples(examples))
+    monkeypatch.setattr(Bot, "load", classmethod(lambda cls, path, **options: made))
+    return made
+
+
+def one_line(err):
+    assert err.startswith("g2r: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_an_unknown_option_names_the_nearest_one(call):
+    status, _, err = call("train", "x.parquet", "-o", "y", "--lerning-rate", "1")
+    assert status == 2
+    assert "--learning-rate" in one_line(err)
+
+
+def test_a_value_out_of_range_names_the_option(call):
+    status, _, err = call("train", "x.parquet", "-o", "y", "--alpha", "3")
+    assert status == 1
+    assert "alpha" in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("read", "missing.jsonl", "-o", "out.parquet"), "missing.jsonl"),
+        (("generate", "missing.parquet", "-o", "out", "--teacher", "recorded:chitchat"), "missing.parquet"),
+        (("generate", "missing.parquet", "-o", "out"), "no teacher"),
+        (("score", "missing.parquet", "-o", "out", "--teacher", "recorded:chitchat"), "missing.parquet"),
+        (("train", "missing.parquet", "-o", "out"), "missing.parquet"),
+        (("index", "missing.parquet", "--student", "none", "-o", "out"), "missing.parquet"),
+        (("run", "missing.yaml"), "missing.yaml"),
+        (("chat", "nowhere"), "nowhere"),
+        (("info", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_is_missing_is_named_in_one_line(call, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(*arguments)
+    assert status == 1
+    assert out == ""
+    assert message in one_line(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_line_is_named_by_file_line_and_field(call, tmp_path):
+    (tmp_path / "d.jsonl").write_text('{"turns": ["hi", "hello"]}\n{"turns": ["hi", 3]}\n')
+    (tmp_path / "out.parquet").write_text("before")
+    status, _, err = call("read", tmp_path / "d.jsonl", "-o", tmp_path / "out.parquet")
+    assert status == 1
+    assert "d.jsonl" in err
+    assert "2" in err
+    assert "turns" in one_line(err)
+    assert (tmp_path / "out.parquet").read_text() == "before"
+
+
+def test_reading_standard_input_and_options_from_a_run_file(call, tmp_path):
+    (tmp_path / "run.yaml").write_text("data: {history: 1, valid_fraction: 0, test_fraction: 0}\n")
+    status, out, _ = call(
+        "read", "-", "-o", tmp_path / "x.parquet", "--config", tmp_path / "run.yaml", "--json",
+        stdin='{"turns": ["hi there", "hello you", "how are you"]}\n',
+    )  # fmt: skip
+    assert status == 0
+    assert json.loads(out)["counts"]["examples"] == 2
+    status, out, _ = call("info", tmp_path / "x.parquet")
+    assert json.loads(out)[str(tmp_path / "x.parquet")]["config"]["history"] == 1
+
+
+def test_reply_prints_text_or_one_json_object(call, bot):
+    status, out, _ = call("reply", stdin='["do you like tea"]')
+    assert status == 0
+    assert out.strip() in {r.text for r in bot.bank}
+    status, out, _ = call("reply", "--json", stdin='["do you like tea"]')
+    answer = json.loads(out)
+    assert {"text", "response_id", "score", "candidates", "timings_ms"} <= set(answer)
+    assert answer["candidates"][0]["text"] == answer["text"]
+
+
+@pytest.mark.parametrize("stdin", ["", "hi", "[]", '{"a": 1}', '["hi", 3]', '[" "]', "[[]]"])
+def test_reply_to_no_context_is_one_clear_line(call, bot, stdin):
+    status, out, err = call("reply", stdin=stdin)
+    assert status == 1
+    assert out == ""
+    one_line(err)
+
+
+def test_chat_bans_and_takes_back(call, bot):
+    first = bot.reply(["do you like tea"])
+    lines = ["do you like tea", "/top", "/ban", "/undo", "/nonsense", "/ban x", "/quit"]
+    status, out, _ = call("chat", stdin="\n".join(lines) + "\n")
+    assert status == 0
+    said = out.splitlines()
+    assert said[0] == first.text
+    assert said[1].startswith("1. ")
+    assert first.response_id in said[1]
+    assert f"(banned {first.response_id})" in out
+    assert f"(allowed again {first.response_id})" in out
+    assert "/undo" in out
+    assert "'x' is no number" in out
+    assert not bot.bank.banned.any()
+
+
+def test_chat_never_says_a_thing_twice(call, bot):
+    _, out, _ = call("chat", stdin="do you like tea\n" * 4)
+    said = [line for line in out.splitlines() if line != "(nothing fitting to say)"]
+    assert len(said) == len(set(said)) > 1

@@ -1,0 +1,181 @@
+"""A whole tiny run: what is skipped, what is redone, and what a kill at any moment costs."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from byte_students import make_student
+from g2r.artifacts import file_hash, read_examples
+from g2r.bot import Bot
+from g2r.config import RunConfig
+from g2r.errors import ArtifactError, ConfigError
+from g2r.pipeline import run, stages
+
+TOPICS = ("tea", "rain", "dogs", "chess", "jazz", "bread", "trains", "maths")
+DATA_FILES = ("dialogues.parquet", "candidates.parquet", "scored.parquet", "bank/responses.parquet")
+
+
+def write_inputs(folder: Path) -> Path:
+    """Dialogues, a recorded teacher that answers them, a base, and the run file that ties them together."""
+    dialogues, record = [], []
+    for number in range(48):
+        topic = TOPICS[number % len(TOPICS)]
+        turns = [f"do you like {topic}? {number}", f"yes, {topic} {number} is nice", f"why {topic} {number}?"]
+        dialogues.append({"id": f"d{number}", "turns": turns})
+        for end in (1, 2):
+            record.append(
+                {
+                    "turns": turns[:end],
+                    "human": turns[end],
+                    "responses": [
+                        f"{topic} makes me happy, number {number} {end}",
+                        f"I sing about {topic} {number} {end}",
+                    ],
+                    "scores": [5.0, 7.0 + end, 3.0],
+                }
+            )
+    (folder / "dialogues.jsonl").write_text("".join(json.dumps(d) + "\n" for d in dialogues))
+    (folder / "record.jsonl").write_text("".join(json.dumps(r) + "\n" for r in record))
+    (folder / "base").mkdir()
+    make_student(str(folder / "base")).save(folder / "base")
+    settings = {
+        "data": {"sources": [str(folder / "dialogues.jsonl")], "valid_fraction": 0.2, "test_fraction": 0.2},
+        "teacher": {"kind": "recorded", "path": str(folder / "record.jsonl")},
+        "generate": {"responses_per_context": 2},
+        "score": {"scores": ["judge"]},
+        "train": {
+            "base": str(folder / "base"),
+            "score": "judge",
+            "batch_size": 8,
+            "max_steps": 4,
+            "evals": 1,
+            "checkpoint_steps": 1,
+            "max_context_tokens": 24,
+            "max_response_tokens": 12,
+            "precision": "fp32",
+        },
+        "compare": {"baseline": {"responses": "original", "score": None}},
+        "index": {"context_key": 0.5, "near_duplicates": 1.0},
+        "banks": {"human": {"responses": "human"}},
+        "export": {"int8": False},
+        "report": {"contexts": 20, "candidates": 5, "side_by_side": 2},
+    }
+    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
+    return folder / "run.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    run_file = write_inputs(folder)
+    config = RunConfig.model_validate(yaml.safe_load(run_file.read_text()))
+    return config, folder / "out", run(config, folder / "out", name="run"), run_file
+
+
+def test_a_run_ends_with_a_bot_that_talks(finished):
+    _, folder, summaries, _ = finished
+    assert [s.name for s in summaries] == [
+        "read",
+        "generate",
+        "score",
+        "train baseline",
+        "train student",
+        "export",
+        "index human",
+        "index bank",
+        "report",
+    ]
+    reply = Bot.load(folder).reply(["do you like tea?"])
+    assert reply.text
+    assert reply.candidates[0].response_id == reply.response_id
+    assert "hits@1/5" in (folder / "report" / "summary.md").read_text()
+
+
+def test_each_stage_adds_what_it_is_for(finished):
+    _, folder, _, _ = finished
+    read, generated, scored = (read_examples(folder / name) for name in DATA_FILES[:3])
+    assert {c.source for e in read for c in e.candidates} == {"human"}
+    assert {c.source for e in generated for c in e.candidates} == {"human", "recorded"}
+    assert all(c.scores.judge is not None for e in scored for c in e.candidates)
+
+
+def test_finished_stages_are_skipped_and_a_change_redoes_what_depends_on_it(finished):
+    config, folder, _, _ = finished
+    assert all(s.skipped for s in run(config, folder, name="run"))
+    changed = config.model_copy(update={"banks": {"human": {"responses": "human", "context_key": 0.0}}})
+    redone = [s.name for s in run(changed, folder, name="run") if not s.skipped]
+    assert redone == ["index human", "report"]
+
+
+def test_another_runs_folder_is_left_alone(finished, tmp_path):
+    config, folder, _, _ = finished
+    before = file_hash(folder)
+    with pytest.raises(ArtifactError, match="belongs to the run 'run', not to 'other'"):
+        run(config, folder, name="other")
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ArtifactError, match="no run of g2r"):
+        run(config, tmp_path, name="run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="is a file"):
+        run(config, tmp_path / "file", name="run")
+    assert file_hash(folder) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt", "file"] or len(
+        list(tmp_path.iterdir())
+    ) == 2
+
+
+def test_scoring_without_a_teacher_is_refused(tmp_path):
+    config = RunConfig.model_validate({"data": {"sources": ["x"]}, "score": {}})
+    with pytest.raises(ConfigError, match="names no teacher"):
+        stages(config, tmp_path)
+
+
+def start(run_file: Path, folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "g2r", "run", str(run_file), "-o", str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_run_killed_again_and_again_ends_like_one_that_was_not(finished, tmp_path):
+    """Killed once in each stage at a random moment: the same bytes of data, the same replies."""
+    config, folder, summaries, run_file = finished
+    killed = tmp_path / "killed"
+    draw = random.Random(0)
+    for summary in summaries:
+        artifact = killed / summary.output.relative_to(folder)
+        process = start(run_file, killed)
+        while process.poll() is None and not _under_way(artifact, summaries, folder, killed):
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 0.3))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(run_file, killed).wait() == 0
+    again = tmp_path / "again"
+    run(config, again, name="run")
+    for name in DATA_FILES:
+        assert (killed / name).read_bytes() == (again / name).read_bytes(), name
+    for turns in (["do you like jazz?"], ["hello", "hi", "why rain 9?"]):
+        assert Bot.load(killed).reply(turns).candidates == Bot.load(again).reply(turns).candidates
+
+
+def _under_way(artifact: Path, summaries, folder: Path, killed: Path) -> bool:
+    """True once every artifact before this one stands, so that its own stage is at work."""
+    for summary in summaries:
+        place = killed / summary.output.relative_to(folder)
+        if place == artifact:
+            return True
+        if not place.exists():
+            return False
+    return True
