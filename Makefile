@@ -1,6 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Threads that sleep while they wait, and memory that is kept: CPU training beside other programs is faster.
+export OMP_WAIT_POLICY := passive
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := 4294967296
+
 .PHONY: install test lint quickstart chat bench
 
 install: .venv/installed

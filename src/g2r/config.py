@@ -22,7 +22,8 @@ class SourceConfig(StageConfig):
     """Where dialogues come from."""
 
     path: str = Field(
-        description='A file or folder, "starter", "chitchat", or "hf:NAME" for a Hugging Face dataset.'
+        description='A file or folder, "starter", "chitchat", "chitchat-recorded" (the contexts that have a '
+        'recorded teacher), or "hf:NAME" for a Hugging Face dataset.'
     )
     format: Literal["auto", "jsonl", "text", "parlai", "g2r", "huggingface"] = Field(
         "auto", description="How the file is written; auto looks at its name and first lines."
@@ -33,6 +34,9 @@ class SourceConfig(StageConfig):
     )
     split: str = Field("", description="Split of the source to read, where it has named ones; empty for all.")
     name: str = Field("", description="Configuration name of a Hugging Face dataset.")
+    max_examples: int | None = Field(
+        None, ge=1, description="Keep at most so many training examples of this source, drawn by seed."
+    )
 
 
 class DataConfig(StageConfig):

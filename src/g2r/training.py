@@ -72,7 +72,7 @@ def distill(
     if isinstance(base, (str, Path)):
         values["base"] = str(base)
     config = parse_config(TrainConfig, values, where="distill")
-    data = training_data([e for e in examples if e.split == "train"], config)
+    data = training_data([e for e in examples if e.split == "train" and _taught(e, config)], config)
     valid = [e for e in examples if e.split == "valid"]
     student = _start(base if isinstance(base, BiEncoder) else BiEncoder.load(config.base), config)
     with ExitStack() as stack:
@@ -96,6 +96,10 @@ def distill(
         if output is not None and _process() == 0:
             shutil.rmtree(folder)
     return trained
+
+
+def _taught(example: Example, config: TrainConfig) -> bool:
+    return config.contexts == "all" or any(not c.original for c in example.candidates)
 
 
 def _start(base: BiEncoder, config: TrainConfig) -> BiEncoder:

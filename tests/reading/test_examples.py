@@ -205,3 +205,13 @@ def test_examples_are_exactly_the_pairs_of_the_dialogues(entries, history, bot):
         assert found == expected
     assert examples.counts.get("dropped_empty", 0) == empty
     assert len({e.context for e in examples}) == len(examples)
+
+
+def test_a_limit_holds_for_its_own_source():
+    first = [Dialogue((f"a {i}", f"b {i}"), f"first {i}") for i in range(40)]
+    second = [Dialogue((f"c {i}", f"d {i}"), f"second {i}") for i in range(40)]
+    config = DataConfig(valid_fraction=0, test_fraction=0)
+    examples = build_examples([first, second], config, limits=[None, 7])
+    assert sum(e.dialogue_id.startswith("first") for e in examples) == 40
+    assert sum(e.dialogue_id.startswith("second") for e in examples) == 7
+    assert examples.counts["dropped_max_examples"] == 33

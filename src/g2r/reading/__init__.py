@@ -25,7 +25,8 @@ def read_data(config: DataConfig) -> Examples:
     """
     if not config.sources:
         raise ConfigError('data.sources is empty; expected a file, "starter", "chitchat" or "hf:NAME"')
-    return build_examples(map(read_source, config.sources), config)
+    limits = [source.max_examples for source in config.sources]
+    return build_examples(map(read_source, config.sources), config, limits=limits)
 
 
 def read_dialogues(source: Source | Sequence[Source], **options: Any) -> Examples:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import repeat
 
 from g2r.config import DataConfig
 from g2r.dialogue import HUMAN, SPLITS, Candidate, Context, Example, Examples, clean_text
@@ -15,8 +16,12 @@ from g2r.reading.entries import Dialogue, Entry, Exchange
 _RANK = {split: rank for rank, split in enumerate(SPLITS)}
 
 
-def build_examples(sources: Iterable[Sequence[Entry]], config: DataConfig) -> Examples:
+def build_examples(
+    sources: Iterable[Sequence[Entry]], config: DataConfig, *, limits: Iterable[int | None] = repeat(None)
+) -> Examples:
     """Turn the entries of one or more sources into examples.
+
+    `limits` are the most training examples drawn from each source, `config.max_examples` from all together.
 
     The counts are `dialogues`, `examples`, `candidates`, the examples of each split, and what was dropped,
     under keys that are there only where something was:
@@ -33,12 +38,14 @@ def build_examples(sources: Iterable[Sequence[Entry]], config: DataConfig) -> Ex
     counts: Counter[str] = Counter()
     dialogues: set[str] = set()
     found: list[Example] = []
-    for entries in sources:
+    for entries, limit in zip(sources, limits):  # noqa: B905, limits may go on for ever
+        read: list[Example] = []
         for entry in _with_splits(entries, config):
             dialogues.add(entry.dialogue_id if isinstance(entry, Exchange) else entry.id)
-            found += _entry_examples(entry, config, counts)
+            read += _entry_examples(entry, config, counts)
+        found += _draw(read, limit, config.seed, counts)
     merged = _merge(_drop_split_duplicates(found, counts), counts)
-    items = _draw(merged, config, counts)
+    items = _draw(merged, config.max_examples, config.seed, counts)
     if not items:
         dropped = ", ".join(f"{key} {counts[key]}" for key in sorted(counts)) or "no responses"
         raise InputError(
@@ -173,12 +180,12 @@ def _joined(first: Candidate, second: Candidate) -> Candidate:
     return replace(kept, scores=second.scores.merge(first.scores))
 
 
-def _draw(examples: list[Example], config: DataConfig, counts: Counter[str]) -> list[Example]:
-    """At most `max_examples` of the training examples, drawn by seed and in their order; the others untouched."""
-    training = [example.context_id for example in examples if example.split == "train"]
-    if config.max_examples is None or len(training) <= config.max_examples:
+def _draw(examples: list[Example], limit: int | None, seed: int, counts: Counter[str]) -> list[Example]:
+    """At most `limit` of the training examples, drawn by seed and in their order; the others untouched."""
+    training = {example.context_id for example in examples if example.split == "train"}
+    if limit is None or len(training) <= limit:
         return examples
-    drawn = set(sorted(training, key=lambda key: _draw_key(key, config.seed))[: config.max_examples])
+    drawn = set(sorted(training, key=lambda key: _draw_key(key, seed))[:limit])
     counts["dropped_max_examples"] += len(training) - len(drawn)
     return [example for example in examples if example.split != "train" or example.context_id in drawn]
 
