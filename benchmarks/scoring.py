@@ -5,7 +5,8 @@ weights change neither the time nor the memory. Contexts of 40-80 tokens, respon
 
     OMP_NUM_THREADS=1 python benchmarks/scoring.py
 
-The rivals, timed in turn within each round so that other load on the machine meets all of them:
+The rivals take turns within each round and are timed in processor seconds, so that other load on the machine
+weighs little and on all of them alike:
     shared   g2r: contexts read once, their memory repeated for the candidates
     pairs    one forward pass for each (context, response), teacher-forced
     batched  the same in padded batches of one context with all its candidates
@@ -120,15 +121,15 @@ def compare_speed(name: str, *, contexts: int, candidates: int, rounds: int) -> 
     results: dict[str, list[float]] = {}
     for _ in range(rounds):
         for rival, run in rivals.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             results[rival] = run(model, work, START[name])
-            seconds[rival].append(time.perf_counter() - begin)
+            seconds[rival].append(time.process_time() - begin)
     scored = contexts * candidates
     for rival, times in seconds.items():
         ratios = [other / own for other, own in zip(times, seconds["shared"], strict=True)]
         apart = max(abs(a - b) for a, b in zip(results[rival], results["shared"], strict=True))
         print(
-            f"{name:<22} {rival:<8} {scored / statistics.median(times):7.1f} candidates/s   "
+            f"{name:<22} {rival:<8} {scored / statistics.median(times):7.1f} candidates per processor second   "
             f"time / shared {statistics.median(ratios):5.2f} ({min(ratios):.2f}-{max(ratios):.2f})   "
             f"largest difference {apart:.1e} nats"
         )
