@@ -48,7 +48,7 @@ def plain_alpha(table, distance):
     return 1 - observed / expected
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from([0.0, 1.0, 2.0, 4.0, NAN]), min_size=6, max_size=6), min_size=2, max_size=4

@@ -4,13 +4,7 @@ import json
 
 import pytest
 
-pytest.importorskip("sentence_transformers")
-
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
+from byte_students import make_student
 from g2r.bank import ResponseBank
 from g2r.config import IndexConfig, ReportConfig
 from g2r.dialogue import Candidate, Example, Scores
@@ -38,49 +32,27 @@ def example(i, split):
 EXAMPLES = [example(i, "test") for i in range(30)] + [example(i, "train") for i in range(40)]
 
 
-def save_base(folder, seed):
-    """A random one-layer BERT over the words of the examples, as a sentence-transformers folder."""
-    import torch
-
-    words = sorted(
-        {w for e in EXAMPLES for t in (*e.context, *(c.text for c in e.candidates)) for w in t.split()}
-    )
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=160,
-    )  # fmt: skip
-    raw = folder / "raw"
-    BertModel(config).save_pretrained(raw)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(raw)
-    model = SentenceTransformer(modules=[Transformer(str(raw)), Pooling(16)], device="cpu")
-    model.save(str(folder / "model"))
-    return folder / "model"
+def save_student(folder, seed):
+    """A student with random weights, as training would leave it."""
+    make_student(str(folder / "raw"), seed=seed).save(folder / "student")
+    return folder / "student"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    base = save_base(folder / "base", 0)
+    base = save_student(folder / "base", 0)
     students = {
-        "baseline": save_base(folder / "a", 1),
-        "student": save_base(folder / "b", 2),
-        "baseline@1": save_base(folder / "c", 3),
-        "student@1": save_base(folder / "d", 4),
+        "baseline": save_student(folder / "a", 1),
+        "student": save_student(folder / "b", 2),
+        "baseline@1": save_student(folder / "c", 3),
+        "student@1": save_student(folder / "d", 4),
     }
     leaked = Example(("x",), (EXAMPLES[0].originals[0],), "copy", "train")
     examples = [*EXAMPLES, leaked]
     banks = {}
     for name, responses in (("human", "human"), ("bank", "both")):
-        config = IndexConfig(responses=responses)
+        config = IndexConfig(responses=responses, min_recall_at_1=0, min_recall_at_10=0)
         bank = ResponseBank.from_examples(examples, config=config)
         banks[name] = folder / name
         build_bank(bank, BiEncoder.load(students["student"]), config, banks[name])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from g2r.evaluation.bm25 import Bm25
-from g2r.evaluation.scorers import bm25_scorer, context_key_scorer, encoder_scorer
+from g2r.evaluation.scorers import MemoEncoder, bm25_scorer, context_key_scorer, encoder_scorer
 
 
 class CountingEncoder:
@@ -42,6 +42,17 @@ def test_encoder_scores_are_dot_products_and_each_text_is_encoded_once():
     for context, texts, row in zip(CONTEXTS, CANDIDATES, scores, strict=True):
         f = encoder.encode_contexts([context])[0]
         assert row == pytest.approx([f @ encoder.encode_responses([t])[0] for t in texts], abs=1e-6)
+
+
+def test_memo_encodes_each_text_once_over_calls():
+    encoder, plain = CountingEncoder(), CountingEncoder()
+    memo = MemoEncoder(encoder)
+    assert memo.fingerprint == encoder.fingerprint
+    for texts in (["fine", "bad"], ["bad", "bye", "bye"], ["fine"]):
+        np.testing.assert_array_equal(memo.encode_responses(texts), plain.encode_responses(texts))
+    for contexts in ([("hi",), ["hi"]], [("hi",), ("bye",)]):
+        np.testing.assert_array_equal(memo.encode_contexts(contexts), plain.encode_contexts(contexts))
+    assert set(encoder.seen.values()) == {1}
 
 
 @pytest.mark.parametrize("response_key", [0.0, 0.7])

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -50,6 +50,7 @@ def test_same_seed_same_interval():
     assert bootstrap_mean(values, seed=3) != bootstrap_mean(values, seed=4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5), min_size=2, max_size=9))
 def test_exact_sign_flips_equal_enumeration(differences):
     observed = abs(sum(differences))
@@ -138,6 +139,7 @@ def test_label_permutation_finds_a_real_difference_in_distinct_n_and_no_other():
     assert label_permutation_p(difference(rich, rich), 40, draws=200) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_sign_test_equals_scipy(wins, losses):
     expected = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
@@ -157,6 +159,7 @@ def test_holm_of_a_worked_example():
         holm([math.nan])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_lies_between_raw_and_bonferroni(p_values):
     for p, adjusted in zip(p_values, holm(p_values), strict=True):

@@ -1,9 +1,9 @@
 """Systems answer under one protocol and one repeat rule."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
+from g2r.bank import ResponseBank
+from g2r.bot import Bot
 from g2r.dialogue import Candidate, Example
 from g2r.errors import InputError
 from g2r.evaluation.systems import (
@@ -17,6 +17,7 @@ from g2r.evaluation.systems import (
     first_unsaid,
 )
 from g2r.teachers.base import Sample
+from word_encoder import WordEncoder
 
 CONTEXT = ("do you like dogs", "i love my big brown dog")
 
@@ -83,19 +84,14 @@ def test_teacher_says_its_best_beam_that_is_no_repeat():
     assert TeacherSystem(BeamTeacher(), GREEDY).reply(CONTEXT).text is None
 
 
-@dataclass
-class Answer:
-    text: str | None
-    timings_ms: dict[str, float] = field(default_factory=lambda: {"encode": 1.5})
-
-
-class AnsweringBot:
-    def reply(self, turns):
-        return Answer(f"you said {turns[-1]}")
-
-
-def test_bot_keeps_its_own_timings():
-    reply = BotSystem(AnsweringBot()).reply(CONTEXT)
-    assert reply.text == "you said i love my big brown dog"
-    assert reply.timings_ms["encode"] == 1.5
-    assert set(reply.timings_ms) == {"encode", "total"}
+def test_bot_replies_with_the_timings_of_its_phases():
+    examples = [
+        Example((f"what about {topic}",), (Candidate(f"{topic} is fine", "human", original=True),))
+        for topic in ("rain", "snow", "wind")
+    ]
+    system = BotSystem(Bot.build(WordEncoder(), ResponseBank.from_examples(examples)))
+    reply = system.reply(("so the rain is back",))
+    assert reply.text == "rain is fine"
+    assert set(reply.timings_ms) == {"encode", "search", "rules", "total"}
+    everything_said = tuple(f"{topic} is fine" for topic in ("rain", "snow", "wind"))
+    assert system.reply(everything_said).text is None

@@ -8,6 +8,7 @@ from typing import Any
 
 from g2r.artifacts import read_manifest
 from g2r.bank import ResponseBank
+from g2r.bot import Bot
 from g2r.config import IndexConfig, ReportConfig, parse_config
 from g2r.dialogue import Example
 from g2r.encoder import Encoder
@@ -25,7 +26,7 @@ from g2r.evaluation.report import Section, write_report
 from g2r.evaluation.scorers import MemoEncoder, bm25_scorer, encoder_scorer
 from g2r.evaluation.selection import Selection, SelectionList, evaluate_selection
 from g2r.evaluation.students import LONG, Comparison, compare_selections, longest_lists
-from g2r.evaluation.systems import Bm25System, HumanSystem, RandomSystem, RetrievalSystem, SystemReply
+from g2r.evaluation.systems import Bm25System, BotSystem, HumanSystem, RandomSystem, SystemReply
 from g2r.index.base import encode_views
 from g2r.index.faiss import FaissIndex
 from g2r.progress import Progress, silent
@@ -151,18 +152,20 @@ def _add_student(
     for bank_name, bank in banks.items():
         index = _index_for(bank, folders[bank_name], encoder)
         encode_views(encoder, contexts, index.views)
-        system = RetrievalSystem(encoder, bank, index)
+        system = BotSystem(Bot(encoder, bank, index))
         results.replies[_pair(name, bank_name)] = reply_to_all(system, contexts)
 
 
 def _index_for(bank: ResponseBank, folder: Path, encoder: Encoder) -> FaissIndex:
-    """The bank's index if it was built for this encoder, else one of the same kind that is."""
+    """The bank's index if it was built for this encoder, else an exact one of the same keys that is."""
     manifest = read_manifest(folder / "index")
     if manifest is None:
         raise InputError(f"no index in {folder}; make it with g2r index")
     if manifest.inputs.get("encoder") == encoder.fingerprint:
         return FaissIndex.load(folder / "index", bank=bank, encoder=encoder)
-    return FaissIndex.build(bank, encoder, parse_config(IndexConfig, manifest.config, where=str(folder)))
+    built = parse_config(IndexConfig, manifest.config, where=str(folder))
+    exact = built.model_copy(update={"kind": "flat", "min_recall_at_1": 0.0, "min_recall_at_10": 0.0})
+    return FaissIndex.build(bank, encoder, exact)
 
 
 def _reference(students: Mapping[str, Path]) -> str:

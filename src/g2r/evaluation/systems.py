@@ -7,14 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from g2r.bank import ResponseBank
+from g2r.bot import Bot
 from g2r.config import BotConfig, GenerateConfig
 from g2r.dialogue import Context, Example
 from g2r.duplicates import likeness
-from g2r.encoder import Encoder
 from g2r.errors import InputError
 from g2r.evaluation.bm25 import Bm25
-from g2r.index.base import ResponseIndex, encode_views
 from g2r.teachers.base import Teacher
 
 GREEDY = GenerateConfig(method="beam", beams=1, responses_per_context=1)
@@ -132,52 +130,15 @@ class TeacherSystem:
         return _timed(written)
 
 
-class RetrievalSystem:
-    """Says what a student finds in a bank: any pair of the two, whether or not a bot of it is served."""
-
-    def __init__(
-        self, encoder: Encoder, bank: ResponseBank, index: ResponseIndex, *, config: BotConfig = _RULES
-    ) -> None:
-        self._encoder, self._bank, self._index, self._config = encoder, bank, index, config
-
-    def reply(self, context: Context) -> SystemReply:
-        start = time.perf_counter()
-        (query,) = encode_views(self._encoder, [context], self._index.views)
-        encoded = _since(start)
-        hits = self._index.search(query, self._config.top_k, allowed=self._bank.allowed())
-        searched = _since(start)
-        best = (self._bank.text(row) for row in hits.rows)
-        text = first_unsaid(best, context, repeat_likeness=self._config.repeat_likeness)
-        total = _since(start)
-        timings = {"encode": encoded, "search": searched - encoded, "rules": total - searched, "total": total}
-        return SystemReply(text, timings)
-
-
-class BotReply(Protocol):
-    """What `Bot.reply` returns, as far as it is needed here."""
-
-    @property
-    def text(self) -> str | None: ...
-    @property
-    def timings_ms(self) -> Mapping[str, float]: ...
-
-
-class TalkingBot(Protocol):
-    """A `Bot`, or anything that replies like one."""
-
-    def reply(self, turns: Sequence[str], /) -> BotReply: ...
-
-
 class BotSystem:
     """Says what a bot says; the bot applies its own rules."""
 
-    def __init__(self, bot: TalkingBot) -> None:
+    def __init__(self, bot: Bot) -> None:
         self._bot = bot
 
     def reply(self, context: Context) -> SystemReply:
-        start = time.perf_counter()
-        answer = self._bot.reply(context)
-        return SystemReply(answer.text or None, {**answer.timings_ms, "total": _since(start)})
+        answer = self._bot.reply(context, candidates=1)
+        return SystemReply(answer.text or None, answer.timings_ms)
 
 
 def _timed(work: Callable[[], str | None]) -> SystemReply:
