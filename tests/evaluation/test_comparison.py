@@ -94,7 +94,7 @@ def test_tables_hold_the_grid_and_agree_with_the_items(run):
     for row in tables["Choosing the original response"]["rows"]:
         ranks = [seed for item in items for seed in item["ranks"][row["name"]]["20"]]
         assert row["hits"]["20"]["value"] == pytest.approx(sum(r == 1 for r in ranks) / len(ranks))
-    human = [item["replies"]["human"]["text"] for item in items]
+    human = [item["replies"]["human"] for item in items]
     assert human == [item["original"] for item in items]
     leaked = [item for item in items if item["leaks"]]
     assert tables["Leaks"]
@@ -105,9 +105,8 @@ def test_replies_come_from_their_bank(run):
     texts = {c.text for e in EXAMPLES for c in e.candidates}
     for line in (run[0] / "results.jsonl").read_text().splitlines():
         replies = json.loads(line)["replies"]
-        assert "I like" in replies["student, human bank"]["text"]
-        assert {r["text"] for r in replies.values()} <= texts
-        assert set(replies["student"]["timings_ms"]) == {"encode", "search", "rules", "total"}
+        assert "I like" in replies["student, human bank"]
+        assert set(replies.values()) <= texts
 
 
 def test_held_out_takes_test_examples_of_the_named_sources():

@@ -265,7 +265,10 @@ def _leak_section(leakage: Leakage) -> Section:
 
 
 def _items(results: _Results, leakage: Leakage) -> list[dict[str, Any]]:
-    """One record a context: ranks by student and seed, replies by system."""
+    """One record a context: ranks by student and seed, replies by system.
+
+    No timings: what was encoded for one bank is not encoded again for the next.
+    """
     leaks = defaultdict(list)
     for leak in leakage.leaks:
         leaks[leak.context_id].append(leak)
@@ -278,7 +281,7 @@ def _items(results: _Results, leakage: Leakage) -> list[dict[str, Any]]:
                 name: {size: [int(own.ranks[size][i]) for own in seeds] for size in seeds[0].ranks}
                 for name, seeds in results.selections.items()
             },
-            "replies": {name: own[i] for name, own in results.replies.items()},
+            "replies": {name: own[i].text for name, own in results.replies.items()},
             "leaks": leaks[e.context_id],
         }
         for i, e in enumerate(results.examples)
