@@ -180,6 +180,9 @@ def test_saved_and_loaded_it_replies_the_same(
     assert loaded.config == shy.config
     for turns in (["music"], ["hi", "hello", "pets at home"]):
         assert loaded.reply(turns).candidates == shy.reply(turns).candidates
+    loaded.save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "student" / "words.txt").read_text() == bot.encoder.fingerprint
+    loaded = Bot.load(tmp_path / "bot")
     loaded.bank.ban(content_id(TEXTS[3]))
     rebuilt = Bot.build(WordEncoder(), ResponseBank.from_responses(map(response, TEXTS)))
     rebuilt.save(tmp_path / "bot")

@@ -1,6 +1,7 @@
 """The bot: encode the context, search the bank, apply the rules, answer or abstain (METHOD: at run time)."""
 
 import json
+import shutil
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class Bot:
         self.bank = bank
         self.index = index
         self.config = config or BotConfig()
+        self._student: Path | None = None
 
     @classmethod
     def build(
@@ -135,7 +137,9 @@ class Bot:
         encoder = _load_encoder(path / student)
         responses = ResponseBank.load(path / bank)
         found = FaissIndex.load(path / bank / "index", bank=responses, encoder=encoder)
-        return cls(encoder, responses, found, config=config or _read_config(path / _CONFIG_FILE))
+        bot = cls(encoder, responses, found, config=config or _read_config(path / _CONFIG_FILE))
+        bot._student = path / student
+        return bot
 
     def save(self, path: Path | str) -> None:
         """Write student, bank, index and rules into the folder `path`, whole or not at all.
@@ -149,8 +153,8 @@ class Bot:
         path = Path(path)
         if path.is_dir() and any(path.iterdir()) and not (path / "bank" / "responses.parquet").is_file():
             raise ArtifactError(f"{path} holds something that is no bot; choose an empty or a new folder")
-        write_encoder = getattr(self.encoder, "write", None)
-        if write_encoder is None:
+        write_encoder: Any = getattr(self.encoder, "write", None)
+        if self._student is None and write_encoder is None:
             raise ArtifactError(
                 f"a {type(self.encoder).__name__} cannot be saved: expected an encoder with write(folder); "
                 "build the bot with a BiEncoder"
@@ -158,8 +162,11 @@ class Bot:
         log = path / "bank" / "log.jsonl"
         with replacing(path) as new:
             new.mkdir()
-            (new / "student").mkdir()
-            write_encoder(new / "student")
+            if self._student is not None:
+                shutil.copytree(self._student, new / "student")
+            else:
+                (new / "student").mkdir()
+                write_encoder(new / "student")
             (new / "bank").mkdir()
             if log.is_file():
                 (new / "bank" / log.name).write_bytes(log.read_bytes())
@@ -218,7 +225,7 @@ class Bot:
     def _choose(
         self, context: Context, query: Vectors, tags: Collection[str], wanted: int, encoding: float
     ) -> Reply:
-        """Search deeper and deeper until the rules leave the `wanted` number, or nothing more is there."""
+        """Search deeper and deeper until the rules leave `wanted` candidates, or nothing more is there."""
         allowed = self.bank.allowed(tags)
         said = [shingles(turn) for turn in context if turn]
         searching, filtering, k = 0.0, 0.0, max(self.config.top_k, wanted)

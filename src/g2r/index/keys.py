@@ -179,7 +179,12 @@ def exact_scores(keys: Sequence[Keys], query: Vectors, config: IndexConfig) -> N
         for kind, vector in zip(keys, query, strict=True)
     }
     response_scores = parts.pop(RESPONSE_KEY, None)
-    if not parts:
-        return combine(response_scores, None, config)
-    context_scores = np.maximum.reduce(list(parts.values()))
-    return combine(response_scores, np.where(np.isneginf(context_scores), 0, context_scores), config)
+    return combine(response_scores, best_context(list(parts.values())), config)
+
+
+def best_context(scores: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """The best over the views of a context; 0 for a response without contexts, None without views."""
+    if not scores:
+        return None
+    best = np.maximum.reduce(list(scores))
+    return np.where(np.isneginf(best), np.float32(0), best)

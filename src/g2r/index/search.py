@@ -1,0 +1,150 @@
+"""Search over the keys of one kind in FAISS."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from g2r.config import IndexConfig
+from g2r.encoder import Vectors
+from g2r.index.keys import Keys, Links, best_of_each, links_of
+
+_FLAT_KEYS = 100_000
+_MOST = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search of one kind of key found.
+
+    Attributes:
+        rows: rows of the bank, ascending, each once.
+        scores: of each row's best key.
+        floor: no key that was not found scores more.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    floor: float
+
+    def bounds(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """For each of `rows`, its score where it was found, else the most it can be."""
+        bounds = np.full(len(rows), self.floor, dtype=np.float32)
+        places = np.searchsorted(self.rows, rows).clip(max=max(len(self.rows) - 1, 0))
+        if len(self.rows):
+            here = self.rows[places] == rows
+            bounds[here] = self.scores[places[here]]
+        return bounds
+
+
+class KeySearch:
+    """The keys of one kind in FAISS, with their links to the rows of the bank."""
+
+    def __init__(self, name: str, index: Any, links: Links) -> None:
+        self.name = name
+        self.index = index
+        self.links = links
+
+    @classmethod
+    def build(cls, keys: Keys, config: IndexConfig) -> Self:
+        """Index keys, by one thread so that the same keys give the same bytes."""
+        with _one_thread():
+            return cls(keys.name, _new_faiss_index(keys.vectors, config), keys.links)
+
+    def save(self, folder: Path) -> None:
+        """Write `KIND.faiss`, the vectors, and `KIND.npy`, the links."""
+        faiss.write_index(self.index, str(folder / f"{self.name}.faiss"))
+        np.save(folder / f"{self.name}.npy", self.links.pairs, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, name: str, *, rows: int) -> Self:
+        """Open what `save` wrote, for a bank of `rows` responses; the vectors are mapped, not read.
+
+        Raises:
+            OSError, RuntimeError, ValueError: the files are missing or damaged.
+        """
+        index = faiss.read_index(str(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
+        if isinstance(index, faiss.IndexIVF):
+            index.make_direct_map()
+        pairs = np.load(folder / f"{name}.npy", allow_pickle=False)
+        if pairs[:, 1].max() + 1 != index.ntotal:
+            raise ValueError(f"{name}: {index.ntotal} keys, links to {pairs[:, 1].max() + 1}")
+        return cls(name, index, Links(pairs, rows=rows, keys=index.ntotal))
+
+    def search(self, vector: Vectors, depth: int, allowed: NDArray[np.bool_] | None) -> Found:
+        """Find the best `depth` responses by these keys, fewer where responses have several among the best."""
+        most = min(depth, self.index.ntotal)
+        scores, keys = self.index.search(vector[None], most, params=self._parameters(most, allowed))
+        filled = keys[0] >= 0
+        scores, keys = scores[0][filled], keys[0][filled]
+        floor = -np.inf if most == self.index.ntotal or not len(scores) else float(scores[-1])
+        owners, offsets = links_of(self.links.key_rows, self.links.key_offsets, keys)
+        scores = np.repeat(scores, np.diff(offsets))
+        if allowed is not None:
+            scores, owners = scores[allowed[owners]], owners[allowed[owners]]
+        rows, best = np.unique(owners, return_index=True)
+        if len(rows) > depth:
+            kept = np.sort(np.argsort(best, kind="stable")[:depth])
+            rows, best = rows[kept], best[kept]
+            floor = max(floor, float(scores[best].min()))
+        return Found(rows, scores[best], floor)
+
+    def _parameters(self, depth: int, allowed: NDArray[np.bool_] | None) -> Any:
+        """How hard to search. Keys are filtered in FAISS where most are not allowed, else afterwards."""
+        options: dict[str, Any] = {}
+        if allowed is not None and np.count_nonzero(allowed) < _MOST * len(allowed):
+            of_some = np.logical_or.reduceat(allowed[self.links.key_rows], self.links.key_offsets[:-1])
+            options["sel"] = faiss.IDSelectorBitmap(np.packbits(of_some, bitorder="little"))
+        if isinstance(self.index, faiss.IndexHNSW):
+            return faiss.SearchParametersHNSW(efSearch=max(128, 2 * depth), **options)
+        if isinstance(self.index, faiss.IndexIVF):
+            share = 1 if depth == self.index.ntotal else 1 / 8
+            return faiss.SearchParametersIVF(nprobe=max(16, int(share * self.index.nlist)), **options)
+        return faiss.SearchParameters(**options)
+
+    def scores(self, vector: Vectors, found: Found, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The score of the best key of each row; -inf for a row without keys."""
+        scores = found.bounds(rows)
+        if found.floor == -np.inf:
+            return scores
+        missing = np.flatnonzero(~np.isin(rows, found.rows))
+        keys, offsets = links_of(self.links.row_keys, self.links.row_offsets, rows[missing])
+        if not len(keys):
+            scores[missing] = -np.inf
+            return scores
+        distinct, places = np.unique(keys, return_inverse=True)
+        of_keys = self.index.reconstruct_batch(distinct) @ vector
+        scores[missing] = best_of_each(of_keys[places], offsets)
+        return scores
+
+
+def _new_faiss_index(vectors: Vectors, config: IndexConfig) -> Any:
+    """Index unit vectors by inner product: fp16 for exact search, 8-bit codes for the others."""
+    count, dimensions = vectors.shape
+    kind = config.kind if config.kind != "auto" else ("flat" if count <= _FLAT_KEYS else "hnsw")
+    cells = max(1, min(int(4 * count**0.5), count // 39))
+    description = {"flat": "SQfp16", "hnsw": "HNSW32_SQ8", "ivf": f"IVF{cells},SQ8"}[kind]
+    index = faiss.index_factory(dimensions, description, faiss.METRIC_INNER_PRODUCT)
+    if kind == "hnsw":
+        index.hnsw.efConstruction = 80
+    index.train(vectors)
+    index.add(vectors)
+    if kind == "ivf":
+        index.make_direct_map()
+    return index
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Build with one thread: with more, FAISS links an HNSW graph in the order in which threads finish."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
