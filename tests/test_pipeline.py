@@ -152,6 +152,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(finished, tmp_p
     config, folder, summaries, run_file = finished
     killed = tmp_path / "killed"
     draw = random.Random(0)
+    deaths = 0
     for summary in summaries:
         artifact = killed / summary.output.relative_to(folder)
         process = start(run_file, killed)
@@ -160,7 +161,8 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(finished, tmp_p
         time.sleep(draw.uniform(0, 0.3))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.wait()
+        deaths += process.wait() == -signal.SIGKILL
+    assert deaths >= len(summaries) - 2
     assert start(run_file, killed).wait() == 0
     again = tmp_path / "again"
     run(config, again, name="run")
