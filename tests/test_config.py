@@ -73,3 +73,8 @@ def test_a_file_that_is_no_run(tmp_path, content, message):
 def test_a_missing_run_file(tmp_path):
     with pytest.raises(ConfigError, match="cannot read"):
         read_run_config(tmp_path / "none.yaml")
+
+
+def test_a_student_that_would_not_read_the_whole_context_is_refused():
+    with pytest.raises(ConfigError, match=r"train.history=4 is under data.history=8"):
+        parse_config(RunConfig, {"data": {"history": 8}}, where="run.yaml")

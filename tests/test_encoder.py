@@ -148,3 +148,9 @@ def test_context_form_orders_and_marks_turns() -> None:
     assert form.text(["a", "b", "c"]) == "c | b | a"
     assert replace(form, turn_order="oldest_first", speaker_marks=True).text(["a", "b"]) == "bot: a | user: b"
     assert FORM.text(["a"]) == "a"
+
+
+def test_a_context_text_holds_the_last_turns_alone():
+    form = ContextForm(separator=" | ", history=2)
+    assert form.text(["a", "b", "c"]) == "c | b"
+    assert form.text(["c"]) == "c"

@@ -180,13 +180,15 @@ class TrainConfig(StageConfig):
         "newest_first", description="Order of the turns in the text of a context."
     )
     speaker_marks: bool = Field(False, description="Say before each turn who speaks.")
+    history: int = Field(4, ge=1, description="Turns of a context that the student reads, the last ones.")
     max_context_tokens: int = Field(128, ge=8, description="Longer contexts lose their oldest turns' tokens.")
     max_response_tokens: int = Field(64, ge=4, description="Longer responses are cut.")
     responses: Literal["original", "all"] = Field(
         "all", description="original: human responses only (baseline); all: the teacher's too (D-G2R)."
     )
     contexts: Literal["all", "taught"] = Field(
-        "all", description="taught: only contexts with a teacher's response, so that rivals see the same ones."
+        "all",
+        description="taught: only contexts with a teacher's response, so that rivals see the same ones.",
     )
     max_candidates: int = Field(
         6, ge=1, description="Candidates of a context used in one step, drawn anew each epoch."
@@ -323,6 +325,15 @@ class RunConfig(StageConfig):
     seeds: tuple[int, ...] = Field(
         (0,), min_length=1, description="Training seeds; the first is the student that is served."
     )
+
+    @model_validator(mode="after")
+    def _the_student_reads_what_is_there(self) -> "RunConfig":
+        if self.train.history < self.data.history:
+            raise ValueError(
+                f"train.history={self.train.history} is under data.history={self.data.history}: "
+                "the student would not read turns that stand in the examples; set both"
+            )
+        return self
 
     def student_configs(self) -> dict[str, TrainConfig]:
         """The training of each student by name, in the order they are trained; "student" is the one served.

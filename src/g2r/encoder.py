@@ -29,6 +29,7 @@ class ContextForm:
         separator: stands between two turns.
         max_context_tokens: texts are cut there at the end of the oldest turn.
         max_response_tokens: responses are cut there.
+        history: turns that are read, the last ones, as many as in training.
     """
 
     turn_order: Literal["newest_first", "oldest_first"] = "newest_first"
@@ -36,6 +37,7 @@ class ContextForm:
     separator: str = " [SEP] "
     max_context_tokens: int = 128
     max_response_tokens: int = 64
+    history: int = 4
 
     def text(self, turns: Sequence[str]) -> str:
         """Return the text of a context, `turns` oldest first.
@@ -47,7 +49,7 @@ class ContextForm:
             raise InputError("a context without turns; expected at least the partner's last turn")
         marked = [
             f"{'user' if back % 2 == 0 else 'bot'}: {turn}" if self.speaker_marks else turn
-            for back, turn in enumerate(reversed(turns))
+            for back, turn in enumerate(reversed(turns[-self.history :]))
         ]
         return self.separator.join(marked if self.turn_order == "newest_first" else reversed(marked))
 

@@ -76,16 +76,16 @@ def distill(
     valid = [e for e in examples if e.split == "valid"]
     student = _start(base if isinstance(base, BiEncoder) else BiEncoder.load(config.base), config)
     with ExitStack() as stack:
-        if output is None and _processes() > 1:
-            raise ConfigError("several processes need a place they share; give the folder of the student")
-        if output is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="g2r-")))
-        else:
+        if output is not None:
             output = Path(output)
             folder = workplace(output)
-            stack.enter_context(writing(output))
-            if _process() == 0:
-                claim(folder, _identity(data, valid, student, config))
+        elif _processes() == 1:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="g2r-")))
+        else:
+            raise ConfigError("several processes need a place they share; give the folder of the student")
+        stack.enter_context(writing(output or folder))
+        if _process() == 0:
+            claim(folder, _identity(data, valid, student, config))
         logs = output.with_name(f"{output.name}.logs") if output else folder / "logs"
         training = _Training(student, data, valid, config, folder, logs=logs, judge=judge, progress=progress)
         log = training.run()
@@ -109,6 +109,7 @@ def _start(base: BiEncoder, config: TrainConfig) -> BiEncoder:
         speaker_marks=config.speaker_marks,
         max_context_tokens=config.max_context_tokens,
         max_response_tokens=config.max_response_tokens,
+        history=config.history,
     ).with_towers(config.towers)
 
 
@@ -213,8 +214,8 @@ class _Training:
 
 
 def _untimed(entry: Mapping[str, float]) -> dict[str, float]:
-    """A log entry without what depends on the machine's speed."""
-    return {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
+    """A log entry without what depends on the machine's speed, its names in order."""
+    return {name: entry[name] for name in sorted(entry) if not name.endswith(("_runtime", "_per_second"))}
 
 
 class _Keeper(TrainerCallback):  # type: ignore[misc]
