@@ -138,6 +138,22 @@ def test_scoring_without_a_teacher_is_refused(tmp_path):
         stages(config, tmp_path)
 
 
+def test_each_seed_trains_every_student_but_those_that_name_their_own(tmp_path):
+    config = RunConfig.model_validate(
+        {
+            "data": {"sources": ["x"]},
+            "train": {"init": "human"},
+            "compare": {"human": {"init": "", "seed": 7}, "d": {}},
+            "seeds": [1, 2],
+        }
+    )
+    trained = {s.name: s for s in stages(config, tmp_path) if s.name.startswith("train")}
+    assert list(trained) == ["train human", "train d", "train student", "train d@2", "train student@2"]
+    assert [s.config["seed"] for s in trained.values()] == [7, 1, 1, 2, 2]
+    human = tmp_path / "students" / "human"
+    assert all(s.inputs["init"] == human for name, s in trained.items() if name != "train human")
+
+
 def start(run_file: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "g2r", "run", str(run_file), "-o", str(folder)],

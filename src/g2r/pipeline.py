@@ -324,19 +324,24 @@ def stages(config: RunConfig, folder: Path) -> list[Stage]:
 
 
 def _student_stages(config: RunConfig, examples: Path, folder: Path) -> dict[str, Stage]:
-    """One training per student and seed; that of the first seed carries the student's plain name."""
+    """One training per student and seed; that of the first seed carries the student's plain name.
+
+    A student that names its own seed is trained once, and all seeds start from it.
+    """
     steps: dict[str, Stage] = {}
     for seed in config.seeds:
         for name, train in config.student_configs().items():
-            label = name if seed == config.seeds[0] else f"{name}@{seed}"
-            init = train.init and (train.init if seed == config.seeds[0] else f"{train.init}@{seed}")
-            steps[label] = train_stage(
-                examples,
-                train.model_copy(update={"seed": seed}),
-                _place(folder, "student", label),
-                name=label,
-                init=steps[init].output if init else None,
-            )
+            fixed = "seed" in config.compare.get(name, {})
+            label = name if fixed or seed == config.seeds[0] else f"{name}@{seed}"
+            init = f"{train.init}@{seed}" if f"{train.init}@{seed}" in steps else train.init
+            if label not in steps:
+                steps[label] = train_stage(
+                    examples,
+                    train if fixed else train.model_copy(update={"seed": seed}),
+                    _place(folder, "student", label),
+                    name=label,
+                    init=steps[init].output if init else None,
+                )
     return steps
 
 
