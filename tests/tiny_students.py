@@ -15,7 +15,7 @@ from g2r.dialogue import Candidate, Example, Scores
 
 TOPICS = 24
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-ASKING = ["i like {}", "what about {} ?", "tell me of {} please", "so {} it is", "{} again today"]
+ASKING = ["i like {}", "what about {} ?", "tell me of {} please", "so {} it is", "what of {} please"]
 ANSWERING = ["that is {}", "well {} for sure", "they say {} and more", "always {} !"]
 WORDS = sorted({"user:", "bot:", "hi", "ok", *" ".join(ASKING + ANSWERING).split()} - {"{}"})
 
@@ -41,7 +41,10 @@ def make_base(folder: Path, *, dropout: float = 0.0, seed: int = 0) -> Path:
         attention_probs_dropout_prob=dropout,
     )
     plain = folder / "plain"
-    BertModel(config).save_pretrained(plain)
+    model = BertModel(config)
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight.normal_(std=0.5)
+    model.save_pretrained(plain)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         cls_token="[CLS]",
@@ -84,7 +87,7 @@ SETTINGS = {
     "max_response_tokens": 16,
     "batch_size": 12,
     "max_candidates": 3,
-    "learning_rate": 5e-3,
+    "learning_rate": 1e-2,
     "precision": "fp32",
 }
 """Options of `distill` that suit the base and the examples."""

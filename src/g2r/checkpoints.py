@@ -79,7 +79,8 @@ def writing(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = error.strerror or str(error)
         raise ArtifactError(
-            f"cannot write the training of {output}: {error.strerror or error}; "
-            "the last checkpoint is kept, make room and run the same command again"
+            f"cannot write the training of {output}: {reason}; what was there before is untouched and the "
+            "last checkpoint is kept: make room and run the same command again"
         ) from error

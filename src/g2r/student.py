@@ -22,6 +22,7 @@ try:
     import torch
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Router, Transformer
     from transformers.utils import logging as transformers_logging
@@ -194,10 +195,17 @@ class BiEncoder:
             self.write(new)
 
     def write(self, folder: Path) -> None:
-        """Write the files of the student into `folder`; `save` does so safely."""
+        """Write the files of the student into `folder`; `save` does so safely.
+
+        Raises:
+            OSError: a file could not be written.
+        """
         self._cut_for(CONTEXT_TASK)
-        with quiet():
-            self.model.save(str(folder), create_model_card=False)
+        try:
+            with quiet():
+                self.model.save(str(folder), create_model_card=False)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
         _write_json(folder / FORM_FILE, asdict(self.form))
         _write_json(folder / TRAINING_FILE, dict(self.training))
         (folder / "README.md").write_text(_CARD, encoding="utf-8")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.base.losses import CachedLossMixin
@@ -108,12 +109,15 @@ class G2RLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         return self.parts.total.detach() if with_backward else self.parts.total
 
     def logged_parts(self) -> dict[str, Tensor]:
-        """The parts of the last loss as the log shows them."""
+        """The parts of the last loss as the log shows them, which takes the mean over the processes."""
         assert self.parts is not None
         names = ["contrastive", "candidates", "negatives"]
+        counts = []
         if self.config.score and self.config.alpha > 0:
-            names += ["distillation", "target_entropy", "without_target", "uniform_targets"]
-        return {name: getattr(self.parts, name).float() for name in names}
+            names += ["distillation", "target_entropy"]
+            counts += ["without_target", "uniform_targets"]
+        parts = {name: getattr(self.parts, name) for name in names}
+        return parts | {name: getattr(self.parts, name).float() * _processes() for name in counts}
 
 
 def _chunks(column: Features) -> Iterator[Features]:
@@ -130,9 +134,13 @@ def _chunks(column: Features) -> Iterator[Features]:
 
 def _gathered(responses: Tensor) -> Tensor:
     """The vectors of all processes, (U, dimensions), in the order of the processes."""
-    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+    if _processes() == 1:
         return responses
     return torch.cat(list(all_gather(responses)))  # type: ignore[no-untyped-call]
+
+
+def _processes() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 class G2RTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
@@ -145,6 +153,13 @@ class G2RTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
         loss = super().compute_loss(*args, **kwargs)
         self.track_loss_components(self.loss.logged_parts())
         return loss
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        except (SafetensorError, RuntimeError) as error:
+            # What torch and safetensors raise when a file cannot be written is no OSError.
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def in_order(dataset: Any, batch_size: int, drop_last: bool, **_: Any) -> DefaultBatchSampler:
@@ -175,7 +190,6 @@ class Conduct(TrainerCallback):  # type: ignore[misc]
         self.steps_per_epoch = steps_per_epoch
         self.evaluate_at = evaluate_at
         self.progress = progress
-        self.loss = float("nan")
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
