@@ -56,7 +56,7 @@ BotPath = Annotated[Path, typer.Argument(help="A bot or a run.")]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; the exit status is 0, 1 (one line says why), 2 (usage) or 130 (interrupted)."""
     try:
-        app(args=arguments, standalone_mode=False)
+        app(args=arguments, prog_name="g2r", standalone_mode=False)
     except typer.Exit as exit_:
         sys.exit(exit_.exit_code)
     except typer.Abort:
