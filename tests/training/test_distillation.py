@@ -16,16 +16,16 @@ import torch
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
-from g2r.batches import BatchMaker, Schedule, training_data
 from g2r.config import TrainConfig
 from g2r.dialogue import Example
 from g2r.errors import ArtifactError, ConfigError, InputError
 from g2r.student import CONTEXT_TASK, RESPONSE_TASK, BiEncoder
-from g2r.trainer import BatchCollator, G2RLoss
 from g2r.training import distill, training_precision
+from g2r.training.batches import BatchMaker, Schedule, training_data
+from g2r.training.trainer import BatchCollator, G2RLoss
 from tiny_students import SETTINGS, TOPICS, make_base, topic_examples
 
-PROGRAM = Path(__file__).with_name("train_tiny.py")
+PROGRAM = Path(__file__).parents[1] / "train_tiny.py"
 KILLED = {
     **SETTINGS,
     "max_steps": 8,
@@ -146,7 +146,7 @@ def test_cached_loss_and_gradients_are_the_plain_ones(base, mini_batch_size):
 
 def test_texts_padded_apart_give_the_gradients_of_texts_padded_together(base, monkeypatch):
     apart = gradients(base, batch_size=48)
-    monkeypatch.setattr("g2r.trainer._CHUNK", 10_000)
+    monkeypatch.setattr("g2r.training.trainer._CHUNK", 10_000)
     together = gradients(base, batch_size=48)
     assert apart[0] == pytest.approx(together[0], abs=1e-5)
     for name, gradient in together[1].items():

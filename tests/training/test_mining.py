@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from g2r.batches import training_data
 from g2r.config import TrainConfig
 from g2r.dialogue import Candidate, Example
-from g2r.mining import mine_negatives
+from g2r.training.batches import training_data
+from g2r.training.mining import mine_negatives
 
 CONTEXTS, REPLIES = 30, 3
 
@@ -62,8 +62,8 @@ def by_hand(data):
 
 @pytest.mark.parametrize("at_once", [7, 512])
 def test_mined_are_the_nearest_under_the_best_candidate(data, at_once, monkeypatch):
-    monkeypatch.setattr("g2r.mining._AT_ONCE", at_once)
-    monkeypatch.setattr("g2r.mining._TRIED", 1000)
+    monkeypatch.setattr("g2r.training.mining._AT_ONCE", at_once)
+    monkeypatch.setattr("g2r.training.mining._TRIED", 1000)
     mined = mine_negatives(Drawn(), data, TrainConfig(hard_negatives=4))
     assert [m.tolist() for m in mined] == [hand[:4] for hand in by_hand(data)]
 

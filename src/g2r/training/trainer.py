@@ -17,12 +17,12 @@ from torch.nn import functional
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from g2r.batches import BatchMaker
 from g2r.config import TrainConfig
 from g2r.losses import LossParts, g2r_loss
 from g2r.progress import Progress
 from g2r.student import CONTEXT_TASK, RESPONSE_TASK, BiEncoder
-from g2r.validation import Validation
+from g2r.training.batches import BatchMaker
+from g2r.training.validation import Validation
 
 Features = dict[str, Any]
 

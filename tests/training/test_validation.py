@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from g2r.dialogue import Candidate, Example, Scores
-from g2r.validation import BankValidation, HitsValidation, thinned
+from g2r.training.validation import BankValidation, HitsValidation, thinned
 
 
 class Liking:
@@ -83,7 +83,7 @@ def test_lists_depend_on_the_seed_alone():
 
 
 def test_thinning_keeps_order_and_number(monkeypatch):
-    monkeypatch.setattr("g2r.validation.MOST_CONTEXTS", 5)
+    monkeypatch.setattr("g2r.training.validation.MOST_CONTEXTS", 5)
     kept = thinned(held_out(30), seed=1)
     numbers = [int(e.context[0][1:]) for e in kept]
     assert len(numbers) == 5

@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from g2r.artifacts import replacing
-from g2r.bank_log import Change, append_changes, read_changes
-from g2r.bank_rows import (
+from g2r.bank.log import Change, append_changes, read_changes
+from g2r.bank.rows import (
     RESPONSES_SCHEMA,
-    BankContext,
     BankResponse,
     collect_responses,
     hash_rows,
@@ -27,8 +26,6 @@ from g2r.bank_rows import (
 from g2r.config import IndexConfig, parse_config
 from g2r.dialogue import Example
 from g2r.errors import InputError
-
-__all__ = ["BankContext", "BankResponse", "Change", "ResponseBank"]
 
 _VERSION_KEY = b"g2r_bank_version"
 _LOG = "log.jsonl"

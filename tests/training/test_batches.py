@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from g2r.batches import BatchMaker, Schedule, draw_candidates, draw_negatives, training_data
 from g2r.config import TrainConfig
 from g2r.dialogue import Candidate, Example, Scores
 from g2r.duplicates import normal_form
 from g2r.errors import ConfigError, InputError
+from g2r.training.batches import BatchMaker, Schedule, draw_candidates, draw_negatives, training_data
 
 LONG = "a rather long reply that only differs from another one in its last word: {}"
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from g2r.artifacts import replacing
-from g2r.batches import BatchMaker, Schedule, TrainingData, training_data
-from g2r.checkpoints import claim, last_whole, seal, workplace, writing
 from g2r.config import TrainConfig, parse_config
 from g2r.dialogue import Example
 from g2r.errors import ConfigError, DependencyError
-from g2r.mining import mine_negatives
 from g2r.progress import Progress, silent
-from g2r.validation import BankValidation, HitsValidation, Judge, Validation, thinned
+from g2r.training.batches import BatchMaker, Schedule, TrainingData, training_data
+from g2r.training.checkpoints import claim, last_whole, seal, workplace, writing
+from g2r.training.mining import mine_negatives
+from g2r.training.validation import BankValidation, HitsValidation, Judge, Validation, thinned
 
 try:
     import torch
@@ -31,7 +31,7 @@ except ImportError as error:
     raise DependencyError(f"training needs {error.name}: pip install 'g2r[train]'") from error
 
 from g2r.student import TRAINING_FILE, BiEncoder, quiet
-from g2r.trainer import BatchCollator, Conduct, G2RLoss, G2RTrainer, StudentEvaluator, in_order
+from g2r.training.trainer import BatchCollator, Conduct, G2RLoss, G2RTrainer, StudentEvaluator, in_order
 
 LOG_FILE = "training_log.jsonl"
 BEST = "best"

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from g2r.batches import Ids, TrainingData
 from g2r.config import TrainConfig
 from g2r.encoder import Encoder
-from g2r.validation import Judge
+from g2r.training.batches import Ids, TrainingData
+from g2r.training.validation import Judge
 
 _AT_ONCE = 512
 _TRIED = 8
