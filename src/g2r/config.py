@@ -287,6 +287,11 @@ class ReportConfig(StageConfig):
     candidates: int = Field(
         20, ge=2, description="Candidates of a list for hits@1: one human, the rest random."
     )
+    responses: int | None = Field(
+        5000,
+        ge=1,
+        description="Responses of each bank that all students reply from, drawn by seed; none for whole banks.",
+    )
     side_by_side: int = Field(
         10, ge=0, description="Contexts whose top replies are shown, one column a system."
     )

@@ -114,3 +114,21 @@ def test_held_out_takes_test_examples_of_the_named_sources():
     assert len(held_out(EXAMPLES, ["human"])) == 30
     with pytest.raises(InputError, match=r"none of 70 examples is a test example .* from starter"):
         held_out(EXAMPLES, ["starter"])
+
+
+def test_all_students_reply_from_the_same_part_of_a_large_bank(tmp_path):
+    student, other = save_student(tmp_path / "a", 1), save_student(tmp_path / "b", 2)
+    bank = ResponseBank.from_examples(EXAMPLES)
+    build_bank(bank, BiEncoder.load(student), IndexConfig(), tmp_path / "bank")
+    write_comparison(
+        EXAMPLES,
+        students={"baseline": other, "student": student},
+        banks={"bank": tmp_path / "bank"},
+        base=str(other),
+        config=ReportConfig(contexts=30, responses=5, side_by_side=0),
+        output=tmp_path / "report",
+    )
+    items = [json.loads(line) for line in (tmp_path / "report" / "results.jsonl").read_text().splitlines()]
+    said = {item["replies"][name] for item in items for name in ("baseline", "student", "untrained base")}
+    assert 1 < len(said) <= 5
+    assert said <= set(bank.texts)

@@ -1,5 +1,6 @@
 """The comparison that closes a run: its students, its banks and the controls on held-out contexts, as a report."""
 
+import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ def write_comparison(
     lists = longest_lists(test, candidates=config.candidates, contexts=config.contexts, seed=config.seed)
     by_id = {e.context_id: e for e in reversed(test)}
     results = _Results(lists, [by_id[item.context_id] for item in lists])
-    loaded = {name: ResponseBank.load(path) for name, path in banks.items()}
+    loaded = {name: _sampled(ResponseBank.load(path), config) for name, path in banks.items()}
     steps = 2 + len(students)
     places: dict[str, str | Path] = {UNTRAINED: base, **students}
     for done, (label, place) in enumerate(places.items()):
@@ -88,7 +89,7 @@ def write_comparison(
     reference = _reference(students)
     leakage = find_leaks(
         results.examples,
-        bank=loaded[SERVED].texts if SERVED in loaded else (),
+        bank=ResponseBank.load(banks[SERVED]).texts if SERVED in banks else (),
         training=[e for e in examples if e.split == "train"],
     )
     comparison = compare_selections(
@@ -156,12 +157,20 @@ def _add_student(
         results.replies[_pair(name, bank_name)] = reply_to_all(system, contexts)
 
 
+def _sampled(bank: ResponseBank, config: ReportConfig) -> ResponseBank:
+    """The bank, or so many of its responses as the report may search, drawn by seed."""
+    if config.responses is None or len(bank) <= config.responses:
+        return bank
+    rows = random.Random(config.seed).sample(range(len(bank)), config.responses)
+    return ResponseBank.from_responses(bank[row] for row in rows)
+
+
 def _index_for(bank: ResponseBank, folder: Path, encoder: Encoder) -> FaissIndex:
     """The bank's index if it was built for this encoder, else an exact one of the same keys that is."""
     manifest = read_manifest(folder / "index")
     if manifest is None:
         raise InputError(f"no index in {folder}; make it with g2r index")
-    if manifest.inputs.get("encoder") == encoder.fingerprint:
+    if manifest.inputs == {"encoder": encoder.fingerprint, "bank": bank.version}:
         return FaissIndex.load(folder / "index", bank=bank, encoder=encoder)
     built = parse_config(IndexConfig, manifest.config, where=str(folder))
     exact = built.model_copy(update={"kind": "flat", "min_recall_at_1": 0.0, "min_recall_at_10": 0.0})
@@ -188,8 +197,7 @@ def _add_controls(results: _Results, banks: Mapping[str, ResponseBank], config: 
     results.replies["human"] = reply_to_all(HumanSystem(results.examples), contexts)
     texts = banks[SERVED].texts if SERVED in banks else []
     if texts:
-        random = RandomSystem(texts, seed=config.seed)
-        results.replies["random"] = reply_to_all(random, contexts)
+        results.replies["random"] = reply_to_all(RandomSystem(texts, seed=config.seed), contexts)
     try:
         sizes = (config.candidates, LONG)
         results.selections[BM25] = [evaluate_selection(bm25_scorer(), results.lists, sizes=sizes)]
@@ -229,7 +237,9 @@ def _clean_section(
 def _reply_sections(results: _Results, config: ReportConfig) -> list[Section]:
     text = (
         "First replies of every student from every bank, and of the controls, on the same contexts and under the "
-        "same repeat rule. Dist-n falls with the number of tokens: compare it at equal tokens."
+        "same repeat rule"
+        + (f", each bank cut to {config.responses:,} responses drawn by seed" if config.responses else "")
+        + ". Dist-n falls with the number of tokens: compare it at equal tokens."
     )
     try:
         measured = measure_replies(
