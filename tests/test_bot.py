@@ -172,7 +172,7 @@ def test_batch_replies_are_those_of_single_calls(bot: Bot) -> None:
 def test_saved_and_loaded_it_replies_the_same(
     bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(g2r.bot, "_load_encoder", lambda folder: WordEncoder())
+    monkeypatch.setattr(g2r.bot, "open_encoder", lambda folder: WordEncoder())
     shy = Bot(bot.encoder, bot.bank, bot.index, config=BotConfig(min_score=-1, top_k=5))
     shy.bank.ban(content_id(TEXTS[0]))
     shy.save(tmp_path / "bot")
@@ -190,7 +190,7 @@ def test_saved_and_loaded_it_replies_the_same(
 
 
 def test_folders_that_are_no_bot(bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(g2r.bot, "_load_encoder", lambda folder: WordEncoder())
+    monkeypatch.setattr(g2r.bot, "open_encoder", lambda folder: WordEncoder())
     with pytest.raises(InputError, match="no bot in"):
         Bot.load(tmp_path / "nowhere")
     mine = tmp_path / "mine" / "thesis.txt"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from g2r.artifacts import replacing
 from g2r.bank import BankContext, ResponseBank
@@ -134,7 +134,7 @@ class Bot:
             raise InputError(
                 f"no bot in {path}: expected the folders {student} and {bank} there; make one with g2r quickstart"
             )
-        encoder = _load_encoder(path / student)
+        encoder = open_encoder(path / student)
         responses = ResponseBank.load(path / bank)
         found = FaissIndex.load(path / bank / "index", bank=responses, encoder=encoder)
         bot = cls(encoder, responses, found, config=config or _read_config(path / _CONFIG_FILE))
@@ -308,12 +308,17 @@ def check_turns(turns: Sequence[str]) -> Context:
     return context
 
 
-def _load_encoder(folder: Path) -> Encoder:
-    """The student on ONNX Runtime if it was exported, else on torch."""
+def open_encoder(folder: Path, *, precision: Literal["auto", "fp32", "int8"] = "auto") -> Encoder:
+    """The student in `folder` on ONNX Runtime if it was exported, else on torch.
+
+    Raises:
+        InputError: there is no student.
+        DependencyError: it was not exported, and torch is missing.
+    """
     if (folder / "onnx").is_dir():
         from g2r.encoder import OnnxEncoder
 
-        return OnnxEncoder.load(folder / "onnx")
+        return OnnxEncoder.load(folder / "onnx", precision=precision)
     from g2r.student import BiEncoder
 
     return BiEncoder.load(folder)

@@ -218,12 +218,12 @@ def index_stage(
 
     def work(progress: Progress) -> Mapping[str, Any]:
         from g2r.bank import ResponseBank
+        from g2r.bot import open_encoder
         from g2r.index import build_bank
-        from g2r.student import BiEncoder
 
         return build_bank(
             ResponseBank.from_examples(read_examples(source), config=config),
-            BiEncoder.load(student),
+            open_encoder(student, precision="fp32"),
             config,
             output,
             progress=progress,
