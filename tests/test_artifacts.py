@@ -16,6 +16,7 @@ from g2r.artifacts import (
     journalled,
     read_examples,
     read_manifest,
+    refuse_other,
     replacing,
     write_examples,
     write_manifest,
@@ -90,6 +91,42 @@ def test_a_kill_between_the_two_renames_of_a_swap_is_mended(tmp_path):
         raise RuntimeError
     assert (path / "old").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thesis").write_text("mine")
+    with pytest.raises(ArtifactError, match="is a folder"):
+        write_examples([], tmp_path / "data")
+    assert (tmp_path / "data" / "thesis").read_text() == "mine"
+
+
+def test_a_swap_that_fails_in_its_middle_puts_the_old_folder_back(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").write_text("old")
+
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(ArtifactError, match="No space left"), replacing(path) as new:
+        new.mkdir()
+    assert (path / "old").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize(("there", "mark"), [("file", "a"), ("folder", ""), ("full", "a")])
+def test_what_is_something_else_is_refused(tmp_path, there, mark):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis").write_text("mine")
+    with pytest.raises(ArtifactError, match="choose"):
+        refuse_other(tmp_path / there, mark=mark)
+    refuse_other(tmp_path / "new", mark=mark)
+    refuse_other(tmp_path / "folder", mark="a")
+    refuse_other(tmp_path / "full", mark="thesis")
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from g2r.artifacts import read_examples
 from g2r.bank import ResponseBank
 from g2r.bot import Bot
 from g2r.cli import main
@@ -107,6 +108,29 @@ def test_reading_standard_input_and_options_from_a_run_file(call, tmp_path):
     assert json.loads(out)["counts"]["examples"] == 2
     status, out, _ = call("info", tmp_path / "x.parquet")
     assert json.loads(out)[str(tmp_path / "x.parquet")]["config"]["history"] == 1
+
+
+def test_standard_input_is_read_each_time(call, tmp_path):
+    for word in ("tea", "rain"):
+        status, out, _ = call(
+            "read", "-", "-o", tmp_path / "x.parquet", "--json", stdin=f"{word}\nyes {word}\n"
+        )
+        assert status == 0
+        assert not json.loads(out)["skipped"]
+        assert read_examples(tmp_path / "x.parquet")[0].context == (word,)
+
+
+@pytest.mark.parametrize("output", [".", "folder"])
+def test_an_output_that_is_a_folder_is_refused(call, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis").write_text("mine")
+    (tmp_path / "x").write_text("")
+    for arguments in (("read", "x"), ("generate", "x", "--teacher", "recorded:x"), ("train", "x")):
+        status, _, err = call(*arguments, "-o", output)
+        assert status == 1
+        assert "choose" in one_line(err)
+    assert (tmp_path / "folder" / "thesis").read_text() == "mine"
 
 
 def test_reply_prints_text_or_one_json_object(call, bot):

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from byte_students import make_student
-from g2r.artifacts import file_hash, read_examples
+from g2r.artifacts import file_hash, manifest_path, read_examples
 from g2r.bot import Bot
-from g2r.config import RunConfig
+from g2r.config import DataConfig, IndexConfig, ReportConfig, RunConfig, TrainConfig
 from g2r.errors import ArtifactError, ConfigError
-from g2r.pipeline import run, stages
+from g2r.pipeline import index_stage, read_stage, report_stage, run, stages, train_stage
 
 TOPICS = ("tea", "rain", "dogs", "chess", "jazz", "bread", "trains", "maths")
 DATA_FILES = ("dialogues.parquet", "candidates.parquet", "scored.parquet", "bank/responses.parquet")
@@ -130,6 +130,44 @@ def test_another_runs_folder_is_left_alone(finished, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt", "file"] or len(
         list(tmp_path.iterdir())
     ) == 2
+
+
+@pytest.fixture
+def dialogues(tmp_path):
+    """Two files of dialogues and a function that gives the stage that reads one of them into the same output."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"hello {name}\nhow do you do {name}\n")
+    return lambda name: read_stage(
+        DataConfig(sources=(str(tmp_path / f"{name}.txt"),)), tmp_path / "x.parquet"
+    )
+
+
+def test_a_file_without_its_own_manifest_is_made_again(dialogues, tmp_path):
+    """A kill between the two leaves the manifest of the file before."""
+    out = tmp_path / "x.parquet"
+    dialogues("a").run()
+    manifest = manifest_path(out).read_bytes()
+    dialogues("b").run()
+    manifest_path(out).write_bytes(manifest)
+    assert not dialogues("a").run().skipped
+    assert read_examples(out)[0].context == ("hello a",)
+    assert dialogues("a").run().skipped
+
+
+def test_no_stage_writes_over_what_is_not_its_own(dialogues, tmp_path):
+    (tmp_path / "x.parquet").mkdir()
+    (tmp_path / "x.parquet" / "thesis").write_text("mine")
+    with pytest.raises(ArtifactError, match="is a folder"):
+        dialogues("a").run()
+    source = tmp_path / "a.txt"
+    for stage in (
+        train_stage(source, TrainConfig(), tmp_path / "x.parquet"),
+        index_stage(source, source, IndexConfig(), tmp_path / "x.parquet"),
+        report_stage(source, {}, {}, "minilm", ReportConfig(), tmp_path / "x.parquet"),
+    ):
+        with pytest.raises(ArtifactError, match="something else"):
+            stage.run()
+    assert (tmp_path / "x.parquet" / "thesis").read_text() == "mine"
 
 
 def test_scoring_without_a_teacher_is_refused(tmp_path):

@@ -52,6 +52,9 @@ EXAMPLES_SCHEMA = pa.schema(
 )
 
 
+_REPLACED = "replaced"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success move what was written there onto `path`.
@@ -60,7 +63,7 @@ def replacing(path: Path) -> Iterator[Path]:
     held before; what a killed process left behind is cleared by the next write.
 
     Raises:
-        ArtifactError: the disk is full or the place is not writable.
+        ArtifactError: the disk is full or the place is not writable, or a file would take a folder's place.
     """
     path = Path(path)
     try:
@@ -72,25 +75,54 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         new = scratch / path.name
         yield new
+        if path.is_dir() and not new.is_dir():
+            raise ArtifactError(f"{path} is a folder, expected the name of a file; choose another with -o")
         _sync(new)
-        old = scratch / "replaced"
         if path.is_dir():
-            path.rename(old)
+            path.rename(scratch / _REPLACED)
         new.replace(path)
     except OSError as error:
         raise ArtifactError(
             f"cannot write {path}: {error.strerror or error}; what was there before is untouched"
         ) from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _clear(scratch, path)
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Remove scratch folders of killed writers; put back a folder caught between the two renames of a swap."""
+    """Clear away the scratch folders of killed writers."""
     for scratch in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if (scratch / "replaced").exists() and not path.exists():
-            (scratch / "replaced").rename(path)
-        shutil.rmtree(scratch, ignore_errors=True)
+        _clear(scratch, path)
+
+
+def _clear(scratch: Path, path: Path) -> None:
+    """Remove a scratch folder; put back a folder caught between the two renames of a swap."""
+    if (scratch / _REPLACED).exists() and not path.exists():
+        (scratch / _REPLACED).rename(path)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def refuse_other(output: Path, *, mark: str = "") -> None:
+    """Leave alone what g2r did not write there.
+
+    Args:
+        output: where an artifact is to be written.
+        mark: a file that every folder of its kind holds; empty if the artifact is a single file.
+
+    Raises:
+        ArtifactError: a folder stands where a file is to be written, a file where a folder is, or a folder
+            that holds something else.
+    """
+    if output.is_dir() != bool(mark) and output.exists():
+        kinds = ("file", "folder") if mark else ("folder", "file")
+        raise ArtifactError(
+            f"{output} is a {kinds[0]}, expected the name of a {kinds[1]}; choose another with -o"
+        )
+    if mark and output.is_dir() and any(output.iterdir()) and not (output / mark).is_file():
+        raise ArtifactError(
+            f"{output} holds something else than what is to be written (no {mark} there); "
+            "choose an empty or a new folder with -o"
+        )
 
 
 def _sync(path: Path) -> None:

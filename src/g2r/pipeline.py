@@ -17,6 +17,7 @@ from g2r.artifacts import (
     library_versions,
     read_examples,
     read_manifest,
+    refuse_other,
     replacing,
     write_examples,
     write_manifest,
@@ -35,6 +36,7 @@ from g2r.config import (
 )
 from g2r.errors import ArtifactError, ConfigError
 from g2r.progress import Progress, silent
+from g2r.reading.lines import STDIN
 from g2r.teachers import open_teacher
 
 StageProgress = Callable[[str], AbstractContextManager[Progress]]
@@ -69,6 +71,8 @@ class Stage:
         config: everything but the inputs that the artifact depends on.
         inputs: files and folders it is made from, by name.
         work: makes the artifact and returns its counts.
+        mark: a file that every folder of this kind holds; empty if the artifact is a single file.
+        repeatable: False if an input cannot be looked at again, so that the stage is never up to date.
     """
 
     name: str
@@ -76,16 +80,23 @@ class Stage:
     config: Mapping[str, Any]
     inputs: Mapping[str, Path]
     work: Callable[[Progress], Mapping[str, Any]]
+    mark: str = ""
+    repeatable: bool = True
 
     def run(self, *, force: bool = False, progress: StageProgress = unwatched) -> StageSummary:
-        """Make the artifact, unless it stands there already, made from the same configuration and inputs."""
+        """Make the artifact, unless it stands there already, made from the same configuration and inputs.
+
+        Raises:
+            ArtifactError: something that is no such artifact stands in its place.
+        """
+        refuse_other(self.output, mark=self.mark)
         origin = Manifest(
             stage=self.name.partition(" ")[0],
             config=self.config,
             inputs={name: file_hash(path) for name, path in self.inputs.items()},
         )
         made = read_manifest(self.output) if self.output.exists() else None
-        if made and made.same_origin(origin) and not force:
+        if made and not force and self._is_up_to_date(made, origin):
             return StageSummary(self.name, self.output, made.seconds, made.counts, skipped=True)
         start = time.perf_counter()
         with progress(self.name) as report:
@@ -103,6 +114,10 @@ class Stage:
         write_manifest(self.output, manifest)
         return StageSummary(self.name, self.output, seconds, counts)
 
+    def _is_up_to_date(self, made: Manifest, origin: Manifest) -> bool:
+        """The output counts too: a kill between a file and its manifest leaves the manifest of an older one."""
+        return self.repeatable and made.same_origin(origin) and made.output == file_hash(self.output)
+
 
 def read_stage(config: DataConfig, output: Path) -> Stage:
     """Dialogues to examples."""
@@ -115,12 +130,13 @@ def read_stage(config: DataConfig, output: Path) -> Stage:
         return examples.counts
 
     files = {s.path: Path(s.path) for s in config.sources if Path(s.path).exists()}
-    return Stage("read", output, config.model_dump(mode="json"), files, work)
+    repeatable = all(s.path != STDIN for s in config.sources)
+    return Stage("read", output, config.model_dump(mode="json"), files, work, repeatable=repeatable)
 
 
 def generate_stage(source: Path, teacher: TeacherConfig, config: GenerateConfig, output: Path) -> Stage:
     """Data-level G2R: examples to examples with the teacher's responses."""
-    journal = output.with_name(output.name + ".journal")
+    journal = output.parent / f"{output.name}.journal"
 
     def work(progress: Progress) -> Mapping[str, Any]:
         from g2r.generation import generate
@@ -137,7 +153,7 @@ def generate_stage(source: Path, teacher: TeacherConfig, config: GenerateConfig,
 
 def score_stage(source: Path, teacher: TeacherConfig, config: ScoreConfig, output: Path) -> Stage:
     """Model-level G2R: examples to examples with the teacher's scores."""
-    journal = output.with_name(output.name + ".journal")
+    journal = output.parent / f"{output.name}.journal"
 
     def work(progress: Progress) -> Mapping[str, Any]:
         from g2r.scoring import score
@@ -185,7 +201,7 @@ def train_stage(
         inputs["init"] = init
     elif Path(config.base).is_dir():
         inputs["base"] = Path(config.base)
-    return Stage(f"train {name}", output, config.model_dump(mode="json"), inputs, work)
+    return Stage(f"train {name}", output, config.model_dump(mode="json"), inputs, work, mark="g2r.json")
 
 
 def _training_counts(log: Path) -> dict[str, Any]:
@@ -208,7 +224,7 @@ def export_stage(source: Path, student: Path, config: ExportConfig) -> Stage:
         )
 
     inputs = {"examples": source, "student": student}
-    return Stage("export", student / "onnx", config.model_dump(mode="json"), inputs, work)
+    return Stage("export", student / "onnx", config.model_dump(mode="json"), inputs, work, mark="g2r.json")
 
 
 def index_stage(
@@ -230,7 +246,9 @@ def index_stage(
         )
 
     inputs = {"examples": source, "student": student}
-    return Stage(f"index {name}", output, config.model_dump(mode="json"), inputs, work)
+    return Stage(
+        f"index {name}", output, config.model_dump(mode="json"), inputs, work, mark="responses.parquet"
+    )
 
 
 def report_stage(
@@ -261,7 +279,8 @@ def report_stage(
         **{f"student {n}": p for n, p in students.items()},
         **{f"bank {n}": p for n, p in banks.items()},
     }
-    return Stage("report", output, {**config.model_dump(mode="json"), "base": base}, inputs, work)
+    settings = {**config.model_dump(mode="json"), "base": base}
+    return Stage("report", output, settings, inputs, work, mark="summary.md")
 
 
 def run(
@@ -279,8 +298,9 @@ def run(
         ConfigError: the stages do not fit together.
         G2RError: a stage failed; finished stages stay, the same call goes on from there.
     """
+    steps = stages(config, folder)
     _claim(folder, config, name)
-    summaries = [stage.run(force=force, progress=progress) for stage in stages(config, folder)]
+    summaries = [stage.run(force=force, progress=progress) for stage in steps]
     with replacing(folder / "bot.json") as new:
         new.write_text(config.bot.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return summaries
@@ -358,7 +378,7 @@ def _claim(folder: Path, config: RunConfig, name: str) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         if not record.is_file():
             raise ArtifactError(f"{folder} holds files that are no run of g2r; choose another folder with -o")
-        owner = record.read_text(encoding="utf-8").splitlines()[0].removeprefix(_OWNER)
+        owner = record.read_text(encoding="utf-8").partition("\n")[0].removeprefix(_OWNER)
         if owner != name:
             raise ArtifactError(
                 f"{folder} belongs to the run {owner!r}, not to {name!r}; choose another folder with -o"

@@ -69,6 +69,13 @@ def learnt(base, tmp_path_factory):
     return student, steps, output
 
 
+def test_a_folder_of_something_else_is_not_written_over(tmp_path):
+    (tmp_path / "thesis").write_text("mine")
+    with pytest.raises(ArtifactError, match="something else"):
+        distill([], output=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis"]
+
+
 def test_training_teaches_what_the_base_does_not_know(base, learnt):
     student, _, output = learnt
     examples = [e for e in topic_examples() if e.split == "valid"]

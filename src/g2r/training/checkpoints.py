@@ -16,7 +16,7 @@ _IDENTITY = "training.json"
 
 def workplace(output: Path) -> Path:
     """The folder beside `output` that holds its checkpoints until the student is saved."""
-    return output.with_name(f".{output.name}.checkpoints")
+    return output.parent / f".{output.name}.checkpoints"
 
 
 def claim(folder: Path, identity: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from g2r.artifacts import replacing
+from g2r.artifacts import refuse_other, replacing
 from g2r.config import TrainConfig, parse_config
 from g2r.dialogue import Example
 from g2r.errors import ConfigError, DependencyError
@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     raise DependencyError(f"training needs {error.name}: pip install 'g2r[train]'") from error
 
-from g2r.student import TRAINING_FILE, BiEncoder, quiet
+from g2r.student import FORM_FILE, TRAINING_FILE, BiEncoder, quiet
 from g2r.training.trainer import BatchCollator, Conduct, G2RLoss, G2RTrainer, StudentEvaluator, in_order
 
 LOG_FILE = "training_log.jsonl"
@@ -66,8 +66,10 @@ def distill(
     Raises:
         ConfigError: an option is wrong, or does not fit the examples.
         InputError: the base is not there, or a score is NaN or infinite.
-        ArtifactError: the output cannot be written.
+        ArtifactError: the output cannot be written, or holds something that is no student.
     """
+    if output is not None:
+        refuse_other(Path(output), mark=FORM_FILE)
     values = {**(config or TrainConfig()).model_dump(), **options}
     if isinstance(base, (str, Path)):
         values["base"] = str(base)
