@@ -157,6 +157,20 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
         assert len(teacher.calls) == 5 - stop
 
 
+def test_a_journal_of_other_responses_is_not_used(tmp_path):
+    """What the teacher scored as it wrote is not asked for again, but its texts are scored without context."""
+
+    def examples(text):
+        scored = Candidate(text, "toy", scores=Scores(ll_sum=-3.0, tokens=3))
+        return [Example(("hi",), (Candidate("hello", "human", original=True), scored))]
+
+    journal = tmp_path / "journal"
+    score(examples("zzz zzz zzz"), ToyTeacher(), journal=journal)
+    assert score(examples("an apple"), ToyTeacher(), journal=journal) == score(
+        examples("an apple"), ToyTeacher()
+    )
+
+
 def test_with_a_real_model_generation_and_scoring_agree(tmp_path):
     from g2r.teachers.transformers import TransformersTeacher
 

@@ -80,7 +80,7 @@ def score(
         "stage": "score",
         "teacher": identity(teacher),
         "settings": settings.model_dump(mode="json"),
-        "units": content_id([content_id(repr(unit)) for unit in units]),
+        "examples": content_id([content_id(repr(example)) for example in own]),
     }
     stored = Journal(journal, header=header) if journal else None
     found = _score_after_context(teacher, units, stored, progress)

@@ -15,6 +15,7 @@ from g2r.config import GenerateConfig, OpenAITeacherConfig
 from g2r.dialogue import NO_SCORES
 from g2r.errors import ConfigError, TeacherError
 from g2r.teachers import Teacher, endpoint, open_teacher
+from g2r.teachers.base import identity
 from g2r.teachers.endpoint import Pace, is_local, retry_pause
 from g2r.teachers.openai import OPENING, OpenAITeacher, chat_messages, document, parse_rating, request_seed
 from servers import MODEL, ToyServer, free_address, text_logprobs, token_logprob, tokenize, toy_server
@@ -57,6 +58,13 @@ def test_is_a_teacher_without_asking_the_server() -> None:
     assert (made.name, made.score_kinds) == ("name", {"ll"})
     assert OpenAITeacher("m", score="judge").score_kinds == {"judge"}
     assert OpenAITeacher("m", score="none").score_kinds == frozenset()
+
+
+def test_a_journal_knows_it_by_what_it_says_not_by_its_pace() -> None:
+    known = identity(OpenAITeacher("chat", timeout=9.0))
+    assert identity(OpenAITeacher("chat", timeout=90.0, retries=9, concurrency=1)) == known
+    for other in ({"system_prompt": "You are a pirate."}, {"base_url": "http://127.0.0.1:1/v1"}):
+        assert identity(OpenAITeacher("chat", **other)) != known
 
 
 def test_unknown_option_names_the_nearest() -> None:

@@ -64,10 +64,14 @@ class Teacher(Protocol):
         ...
 
 
+_PACE = {"batch_size", "concurrency", "requests_per_minute", "retries", "timeout", "api_key_env"}
+"""Options that say how fast a teacher works: what it has finished stays its own when they are changed."""
+
+
 def identity(teacher: Teacher) -> dict[str, Any]:
     """What tells one teacher from another in a journal: its name, and its configuration where it has one."""
     config = getattr(teacher, "config", None)
     return {
         "name": teacher.name,
-        "config": config.model_dump(mode="json") if isinstance(config, BaseModel) else None,
+        "config": config.model_dump(mode="json", exclude=_PACE) if isinstance(config, BaseModel) else None,
     }

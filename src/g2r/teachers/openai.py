@@ -84,7 +84,7 @@ class OpenAITeacher:
         Raises:
             ConfigError: an option is unknown or out of range.
         """
-        self._config = parse_config(OpenAITeacherConfig, {"model": model, **options}, where="teacher")
+        self.config = parse_config(OpenAITeacherConfig, {"model": model, **options}, where="teacher")
 
     @classmethod
     def from_config(cls, config: OpenAITeacherConfig) -> Self:
@@ -92,13 +92,13 @@ class OpenAITeacher:
 
     @property
     def name(self) -> str:
-        return self._config.model.rstrip("/").rsplit("/", 1)[-1]
+        return self.config.model.rstrip("/").rsplit("/", 1)[-1]
 
     @property
     def score_kinds(self) -> frozenset[str]:
         """What `score` tries to give; whether the server can is known at the first call."""
         kinds = {"auto": {"ll"}, "ll": {"ll"}, "judge": {"judge"}, "none": set[str]()}
-        return frozenset(kinds[self._config.score])
+        return frozenset(kinds[self.config.score])
 
     def generate(
         self, contexts: Sequence[Context], settings: GenerateConfig, *, seed: int
@@ -126,7 +126,7 @@ class OpenAITeacher:
         written = run_together(self._generate(contexts, settings, seed))
         if contexts and not any(sample.text.strip() for samples in written for sample in samples):
             raise TeacherError(
-                f"{self._config.model} at {self._config.base_url} wrote nothing for {len(contexts)} contexts; "
+                f"{self.config.model} at {self.config.base_url} wrote nothing for {len(contexts)} contexts; "
                 "expected responses: check the model, its chat template and max_tokens"
             )
         return written
@@ -138,23 +138,23 @@ class OpenAITeacher:
             TeacherError: score is none; the server gives no log-probabilities of a given text, or they are not
                 finite; the judge twice gave no number from 0 to 10.
         """
-        if self._config.score == "none":
+        if self.config.score == "none":
             raise TeacherError("teacher.score is none, so this teacher scores nothing; set it to ll or judge")
         return run_together(self._score(contexts, responses))
 
     async def _generate(
         self, contexts: Sequence[Context], settings: GenerateConfig, seed: int
     ) -> list[list[Sample]]:
-        async with Endpoint(self._config) as endpoint:
+        async with Endpoint(self.config) as endpoint:
             return await gather_all(self._write(endpoint, context, settings, seed) for context in contexts)
 
     async def _write(
         self, endpoint: Endpoint, context: Context, settings: GenerateConfig, seed: int
     ) -> list[Sample]:
         """Ask until there are enough responses: some servers give one at a time, whatever `n` says."""
-        keep_logprobs = settings.temperature == 1.0 and self._config.score in ("auto", "ll")
+        keep_logprobs = settings.temperature == 1.0 and self.config.score in ("auto", "ll")
         body = {
-            "messages": chat_messages(context, system_prompt=self._config.system_prompt),
+            "messages": chat_messages(context, system_prompt=self.config.system_prompt),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "max_tokens": settings.max_tokens,
@@ -171,7 +171,7 @@ class OpenAITeacher:
             if len(samples) >= settings.responses_per_context:
                 return samples[: settings.responses_per_context]
         raise TeacherError(
-            f"{self._config.model} at {self._config.base_url} gave {len(samples)} responses in "
+            f"{self.config.model} at {self.config.base_url} gave {len(samples)} responses in "
             f"{settings.responses_per_context} requests, expected {settings.responses_per_context}; see to the server"
         )
 
@@ -183,8 +183,8 @@ class OpenAITeacher:
     async def _score(
         self, contexts: Sequence[Context], responses: Sequence[Sequence[str]]
     ) -> list[list[Scores]]:
-        score_one = self._rate_all if self._config.score == "judge" else self._log_likelihoods
-        async with Endpoint(self._config) as endpoint:
+        score_one = self._rate_all if self.config.score == "judge" else self._log_likelihoods
+        async with Endpoint(self.config) as endpoint:
             return await gather_all(
                 score_one(endpoint, context, given)
                 for context, given in zip(contexts, responses, strict=True)
@@ -201,7 +201,7 @@ class OpenAITeacher:
         """
         if not responses:
             return []
-        start = document(context, system_prompt=self._config.system_prompt)
+        start = document(context, system_prompt=self.config.system_prompt)
         texts = [start] + [f"{start} {_one_line(response)}\n" for response in responses]
         head, *whole = await gather_all(self._echo(endpoint, text) for text in texts)
         scores = []
@@ -220,7 +220,7 @@ class OpenAITeacher:
         length = answer.usage.prompt_tokens if answer.usage else 0
         if not choice.text.startswith(text) or found is None or not 0 < length <= len(found.token_logprobs):
             raise TeacherError(
-                f"{self._config.base_url} gives no log-probabilities of a given text (/completions with echo), so "
+                f"{self.config.base_url} gives no log-probabilities of a given text (/completions with echo), so "
                 "LL of given responses cannot be had; set teacher.score: judge, or serve the model with vLLM"
             )
         return _EchoLogprobs(tokens=found.tokens[:length], token_logprobs=found.token_logprobs[:length])
@@ -230,7 +230,7 @@ class OpenAITeacher:
         total = math.fsum(values)
         if not values or not math.isfinite(total):
             raise TeacherError(
-                f"{self._config.model} at {self._config.base_url} gave log-probabilities that are not finite or "
+                f"{self.config.model} at {self.config.base_url} gave log-probabilities that are not finite or "
                 "missing; expected one number a token: check the server, or set teacher.score: judge"
             )
         return Scores(ll_sum=total, tokens=len(values))
@@ -240,7 +240,7 @@ class OpenAITeacher:
 
     async def _rate(self, endpoint: Endpoint, context: Context, response: str) -> Scores:
         """A rating from 0 to 10; an answer that is no number is asked about once more."""
-        chat = document(context, system_prompt=self._config.system_prompt)
+        chat = document(context, system_prompt=self.config.system_prompt)
         messages = [
             {"role": "user", "content": f"{RUBRIC}{chat} {_one_line(response)}\n\nRating of the last reply:"}
         ]
@@ -258,7 +258,7 @@ class OpenAITeacher:
                 {"role": "user", "content": "Answer with one number from 0 to 10 and nothing else."},
             ]
         raise TeacherError(
-            f"{self._config.model} at {self._config.base_url} was asked twice for a rating from 0 to 10 and said "
+            f"{self.config.model} at {self.config.base_url} was asked twice for a rating from 0 to 10 and said "
             f"{_one_line(said)[:60]!r}; choose a model that follows instructions"
         )
 
