@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,14 @@ def test_the_command_line_starts_without_heavy_libraries():
         check=True,
     ).stdout.split()
     assert HEAVY.isdisjoint(loaded)
+
+
+def test_what_is_no_code_is_packaged_too():
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["g2r"]
+    packaged = {file for pattern in patterns for file in SOURCE.glob(pattern)}
+    data = {f for f in SOURCE.rglob("*") if f.is_file() and f.suffix not in (".py", ".pyc")}
+    assert data == packaged
 
 
 def test_public_names_are_sorted_and_all_resolve():
