@@ -18,7 +18,10 @@ def call(capsys, monkeypatch):
     """Run the command line; returns exit status, stdout and stderr."""
 
     def run(*arguments, stdin=""):
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
+        monkeypatch.setattr(
+            "sys.stdin",
+            io.TextIOWrapper(io.BytesIO(stdin if isinstance(stdin, bytes) else stdin.encode()), "utf-8"),
+        )
         monkeypatch.setattr("g2r.cli.errors.width", 200, raising=False)
         status = 0
         try:
@@ -143,12 +146,28 @@ def test_reply_prints_text_or_one_json_object(call, bot):
     assert answer["candidates"][0]["text"] == answer["text"]
 
 
-@pytest.mark.parametrize("stdin", ["", "hi", "[]", '{"a": 1}', '["hi", 3]', '[" "]', "[[]]"])
+@pytest.mark.parametrize(
+    "stdin", ["", "hi", "[]", '{"a": 1}', '["hi", 3]', '[" "]', "[[]]", "[" * 100_000, b'["\xff"]']
+)
 def test_reply_to_no_context_is_one_clear_line(call, bot, stdin):
     status, out, err = call("reply", stdin=stdin)
     assert status == 1
     assert out == ""
     one_line(err)
+
+
+def test_a_switch_can_be_turned_off(call):
+    status, out, _ = call("export", "--help")
+    assert status == 0
+    assert "--no-int8" in out
+
+
+def test_a_negative_seed_is_one_clear_line(call, tmp_path):
+    (tmp_path / "run.yaml").write_text("data: {sources: [starter]}\n")
+    status, _, err = call("run", tmp_path / "run.yaml", "-o", tmp_path / "out", "--seed", "-1")
+    assert status == 1
+    assert "--seed" in one_line(err)
+    assert not (tmp_path / "out").exists()
 
 
 def test_chat_bans_and_takes_back(call, bot):

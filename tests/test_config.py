@@ -44,6 +44,22 @@ def test_init_names_a_student_trained_before():
         config.student_configs()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"compare": {"student": {}}}, r"compare has the name 'student'"),
+        ({"compare": {"../d": {}}}, r"compare has the name '../d'"),
+        ({"compare": {"d@1": {}}}, r"compare has the name 'd@1'"),
+        ({"banks": {"bank": {}}}, r"banks has the name 'bank'"),
+        ({"seeds": [-1]}, r"seeds.0: .*greater than or equal to 0"),
+        ({"report": {"seed": -1}}, r"report.seed: .*greater than or equal to 0"),
+    ],
+)
+def test_what_would_fail_late_or_silently_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config(RunConfig, {"data": {}, **changes}, where="run.yaml")
+
+
 def test_banks_change_the_index_section():
     config = RunConfig.model_validate({"data": {}, "banks": {"human": {"responses": "human"}}})
     assert config.bank_configs() == {"human": IndexConfig(responses="human"), "bank": IndexConfig()}

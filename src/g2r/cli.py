@@ -21,9 +21,11 @@ from g2r.config import (
     ExportConfig,
     GenerateConfig,
     IndexConfig,
+    RunConfig,
     ScoreConfig,
     TeacherConfig,
     TrainConfig,
+    parse_config,
     read_run_config,
 )
 from g2r.errors import ConfigError, G2RError, InputError
@@ -295,7 +297,7 @@ def run(
 
     settings = read_run_config(config)
     if seed is not None:
-        settings = settings.model_copy(update={"seeds": (seed,)})
+        settings = parse_config(RunConfig, {**settings.model_dump(), "seeds": (seed,)}, where="--seed")
     folder = output or Path("runs") / config.stem
     show(pipeline.run(settings, folder, name=config.stem, force=force, progress=watched), as_json=as_json)
     if not as_json:
@@ -334,7 +336,7 @@ def chat(
             answer = talk.hear(line)
         except EOFError:
             return
-        except InputError as error:
+        except (InputError, UnicodeDecodeError) as error:
             answer = f"({error})"
         if answer:
             print(f"bot: {answer}" if people else answer, flush=True)
@@ -351,10 +353,9 @@ def reply(
     """Answer one context read from standard input: a JSON list of turns, oldest first."""
     from g2r.bot import Bot
 
-    text = sys.stdin.read()
     try:
-        turns = json.loads(text)
-    except ValueError as error:
+        turns = json.loads(sys.stdin.read())
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f'standard input is no JSON ({error}); expected a list of turns: ["hi, how are you?"]'
         ) from None

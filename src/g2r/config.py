@@ -1,6 +1,7 @@
 """One model per stage: the single definition behind the library, the YAML file, the command line and the docs."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -296,7 +297,7 @@ class ReportConfig(StageConfig):
         10, ge=0, description="Contexts whose top replies are shown, one column a system."
     )
     sources: tuple[str, ...] = Field((), description="Sources of the held-out contexts; empty for all.")
-    seed: int = Field(0, description="Seed of the draws.")
+    seed: int = Field(0, ge=0, description="Seed of the draws.")
 
 
 class BotConfig(StageConfig):
@@ -327,7 +328,7 @@ class RunConfig(StageConfig):
     export: ExportConfig = ExportConfig()
     bot: BotConfig = BotConfig()
     report: ReportConfig = ReportConfig()
-    seeds: tuple[int, ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
         (0,), min_length=1, description="Training seeds; the first is the student that is served."
     )
 
@@ -338,6 +339,17 @@ class RunConfig(StageConfig):
                 f"train.history={self.train.history} is under data.history={self.data.history}: "
                 "the student would not read turns that stand in the examples; set both"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_new_folders(self) -> "RunConfig":
+        for section, names, served in (("compare", self.compare, "student"), ("banks", self.banks, "bank")):
+            for name in names:
+                if name == served or not re.fullmatch(r"\w[\w.-]*", name):
+                    raise ValueError(
+                        f"{section} has the name {name!r}; expected letters, digits, '.', '-' and '_', and "
+                        f"another name than {served!r}, the one that is served"
+                    )
         return self
 
     def student_configs(self) -> dict[str, TrainConfig]:
@@ -352,7 +364,7 @@ class RunConfig(StageConfig):
             config = parse_config(TrainConfig, {**self.train.model_dump(), **change}, where=f"compare.{name}")
             if config.init and config.init not in students:
                 raise ConfigError(
-                    f"students.{name}.init is {config.init!r}, expected one trained before it: {sorted(students)}"
+                    f"compare.{name}.init is {config.init!r}, expected one trained before it: {sorted(students)}"
                 )
             students[name] = config
         return students

@@ -29,7 +29,7 @@ def options_of(*models: type[BaseModel]) -> Callable[[Callable[..., None]], Call
                 default=None,
                 annotation=Annotated[
                     _option_type(field.annotation) | None,
-                    typer.Option("--" + name.replace("_", "-"), help=_option_help(field), show_default=False),
+                    typer.Option(_flag(name, field.annotation), help=_option_help(field), show_default=False),
                 ],
             )
             for name, field in fields.items()
