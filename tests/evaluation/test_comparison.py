@@ -44,6 +44,7 @@ def run(tmp_path_factory):
     base = save_student(folder / "base", 0)
     students = {
         "baseline": save_student(folder / "a", 1),
+        "human": save_student(folder / "e", 5),
         "student": save_student(folder / "b", 2),
         "baseline@1": save_student(folder / "c", 3),
         "student@1": save_student(folder / "d", 4),
@@ -67,7 +68,7 @@ def test_counts_name_every_system(run):
     _, counts = run
     assert counts["contexts"] == 30
     assert set(counts) - {"contexts"} == {
-        f"hits@1/20 {name}" for name in ("untrained base", "baseline", "student", "BM25")
+        f"hits@1/20 {name}" for name in ("untrained base", "baseline", "human", "student", "BM25")
     }
 
 
@@ -80,21 +81,21 @@ def test_summary_holds_the_whole_comparison(run):
     assert "against baseline" in summary
     assert "2 seeds" in summary
     assert "response in training, exact: 1" in summary
-    assert "| context | untrained base | baseline | student | human |" in summary
+    assert "| context | untrained base | baseline | human | student | original reply |" in summary
 
 
 def test_tables_hold_the_grid_and_agree_with_the_items(run):
     tables = json.loads((run[0] / "tables.json").read_text())
-    students = ("untrained base", "baseline", "student")
+    students = ("untrained base", "baseline", "human", "student")
     assert set(tables["Replies"]) == {
-        *students, *(f"{s}, human bank" for s in students), "human", "random", "BM25",
+        *students, *(f"{s}, human bank" for s in students), "original reply", "random reply", "BM25",
     }  # fmt: skip
     items = [json.loads(line) for line in (run[0] / "results.jsonl").read_text().splitlines()]
     assert len(items) == 30
     for row in tables["Choosing the original response"]["rows"]:
         ranks = [seed for item in items for seed in item["ranks"][row["name"]]["20"]]
         assert row["hits"]["20"]["value"] == pytest.approx(sum(r == 1 for r in ranks) / len(ranks))
-    human = [item["replies"]["human"] for item in items]
+    human = [item["replies"]["original reply"] for item in items]
     assert human == [item["original"] for item in items]
     leaked = [item for item in items if item["leaks"]]
     assert tables["Leaks"]

@@ -33,6 +33,9 @@ from g2r.index.faiss import FaissIndex
 from g2r.progress import Progress, silent
 
 UNTRAINED, BM25 = "untrained base", "BM25"
+SAID, DRAWN = "original reply", "random reply"
+"""Controls; with a space, which the name of a student cannot have."""
+
 SERVED = "bank"
 """The bank of the bot; the others were made to compare."""
 
@@ -194,10 +197,10 @@ def _pair(student: str, bank: str) -> str:
 
 def _add_controls(results: _Results, banks: Mapping[str, ResponseBank], config: ReportConfig) -> None:
     contexts = [e.context for e in results.examples]
-    results.replies["human"] = reply_to_all(HumanSystem(results.examples), contexts)
+    results.replies[SAID] = reply_to_all(HumanSystem(results.examples), contexts)
     texts = banks[SERVED].texts if SERVED in banks else []
     if texts:
-        results.replies["random"] = reply_to_all(RandomSystem(texts, seed=config.seed), contexts)
+        results.replies[DRAWN] = reply_to_all(RandomSystem(texts, seed=config.seed), contexts)
     try:
         sizes = (config.candidates, LONG)
         results.selections[BM25] = [evaluate_selection(bm25_scorer(), results.lists, sizes=sizes)]
@@ -257,7 +260,7 @@ def _reply_sections(results: _Results, config: ReportConfig) -> list[Section]:
         columns = {
             name: [own[i] for i in places]
             for name, own in results.replies.items()
-            if ", " not in name and name not in ("random", BM25)
+            if ", " not in name and name not in (DRAWN, BM25)
         }
         contexts = [results.examples[i].context for i in places]
         sections.append(Section("Side by side", "First replies.", side_by_side(columns, contexts)))
