@@ -1,6 +1,7 @@
 """The stages in order. Each reads files, writes its own whole or not at all, and is skipped while it is up to date."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -102,6 +103,8 @@ class Stage:
         with progress(self.name) as report:
             counts = self.work(report)
         seconds = round(time.perf_counter() - start, 2)
+        if os.environ.get("RANK", "0") != "0":  # under torchrun the first process writes for all
+            return StageSummary(self.name, self.output, seconds, counts)
         manifest = Manifest(
             stage=origin.stage,
             config=origin.config,
