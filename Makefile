@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY := passive
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 
-.PHONY: install test lint quickstart chat bench
+.PHONY: install test lint quickstart
 
 install: .venv/installed
 
