@@ -156,6 +156,14 @@ def test_reply_to_no_context_is_one_clear_line(call, bot, stdin):
     one_line(err)
 
 
+def test_a_start_that_would_be_ignored_is_refused(call, tmp_path):
+    (tmp_path / "run.yaml").write_text("data: {}\ntrain: {init: human}\ncompare: {human: {init: ''}}\n")
+    for options in (("--config", tmp_path / "run.yaml"), ("--init", "human")):
+        status, _, err = call("train", "x.parquet", "-o", tmp_path / "out", *options)
+        assert status == 1
+        assert "--base" in one_line(err)
+
+
 def test_a_switch_can_be_turned_off(call):
     status, out, _ = call("export", "--help")
     assert status == 0

@@ -242,6 +242,11 @@ def train(
     from g2r.pipeline import train_stage
 
     settings = section(TrainConfig, "train", config, options)
+    if settings.init:
+        raise ConfigError(
+            f"train.init is {settings.init!r}, a student of a run: g2r run trains it first; "
+            "here name its folder with --base, and give --init ''"
+        )
     finish(train_stage(examples, settings, output), force=force, as_json=as_json)
 
 
