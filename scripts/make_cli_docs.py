@@ -4,7 +4,19 @@ import os
 import subprocess
 import sys
 
-COMMANDS = ["read", "generate", "score", "train", "export", "index", "run", "quickstart", "chat", "reply", "info"]
+COMMANDS = [
+    "read",
+    "generate",
+    "score",
+    "train",
+    "export",
+    "index",
+    "run",
+    "quickstart",
+    "chat",
+    "reply",
+    "info",
+]
 INTRODUCTION = """\
 # The command line
 
