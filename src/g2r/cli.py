@@ -129,7 +129,7 @@ def show(summaries: Sequence[StageSummary], *, as_json: bool) -> None:
     """Print what the stages did: a table for people on stderr, JSON on stdout if asked for."""
     if as_json:
         rows = [{**asdict(summary), "output": str(summary.output)} for summary in summaries]
-        print(json.dumps(rows if len(rows) > 1 else rows[0], ensure_ascii=False))
+        print(json.dumps({"stages": rows} if len(rows) > 1 else rows[0], ensure_ascii=False))
         return
     table = Table("stage", "seconds", "counts", "output", box=None, header_style="bold")
     for summary in summaries:

@@ -73,6 +73,7 @@ class Stage:
         inputs: files and folders it is made from, by name.
         work: makes the artifact and returns its counts.
         mark: a file that every folder of this kind holds; empty if the artifact is a single file.
+        journal: finished work of a killed run, of no use once the artifact has its manifest.
         repeatable: False if an input cannot be looked at again, so that the stage is never up to date.
     """
 
@@ -83,6 +84,7 @@ class Stage:
     work: Callable[[Progress], Mapping[str, Any]]
     mark: str = ""
     repeatable: bool = True
+    journal: Path | None = None
 
     def run(self, *, force: bool = False, progress: StageProgress = unwatched) -> StageSummary:
         """Make the artifact, unless it stands there already, made from the same configuration and inputs.
@@ -115,6 +117,8 @@ class Stage:
             versions=library_versions("numpy", "pyarrow"),
         )
         write_manifest(self.output, manifest)
+        if self.journal:
+            self.journal.unlink(missing_ok=True)
         return StageSummary(self.name, self.output, seconds, counts)
 
     def _is_up_to_date(self, made: Manifest, origin: Manifest) -> bool:
@@ -148,10 +152,16 @@ def generate_stage(source: Path, teacher: TeacherConfig, config: GenerateConfig,
             read_examples(source), open_teacher(teacher), settings=config, journal=journal, progress=progress
         )
         write_examples(examples, output)
-        journal.unlink(missing_ok=True)
         return examples.counts
 
-    return Stage("generate", output, _with_teacher(config, teacher), _with_record(source, teacher), work)
+    return Stage(
+        "generate",
+        output,
+        _with_teacher(config, teacher),
+        _with_record(source, teacher),
+        work,
+        journal=journal,
+    )
 
 
 def score_stage(source: Path, teacher: TeacherConfig, config: ScoreConfig, output: Path) -> Stage:
@@ -165,10 +175,11 @@ def score_stage(source: Path, teacher: TeacherConfig, config: ScoreConfig, outpu
             read_examples(source), open_teacher(teacher), settings=config, journal=journal, progress=progress
         )
         write_examples(examples, output)
-        journal.unlink(missing_ok=True)
         return examples.counts
 
-    return Stage("score", output, _with_teacher(config, teacher), _with_record(source, teacher), work)
+    return Stage(
+        "score", output, _with_teacher(config, teacher), _with_record(source, teacher), work, journal=journal
+    )
 
 
 def _with_teacher(config: BaseModel, teacher: TeacherConfig) -> dict[str, Any]:

@@ -95,15 +95,17 @@ class G2RLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
     def calculate_loss(
         self, reps: Sequence[Sequence[Tensor]], labels: dict[str, Tensor], *, with_backward: bool = False
     ) -> Tensor:
-        contexts, responses = (functional.normalize(torch.cat(list(column)).float()) for column in reps)
-        similarities = contexts @ _gathered(responses).T / self.config.student_temperature
-        self.parts = g2r_loss(
-            similarities,
-            **labels,
-            alpha=self.config.alpha if self.config.score else 0.0,
-            teacher_temperature=self.config.teacher_temperature,
-            student_temperature=self.config.distillation_temperature,
-        )
+        device = reps[0][0].device.type
+        with torch.autocast(device, enabled=False):  # in bf16 the scores would have three digits
+            contexts, responses = (functional.normalize(torch.cat(list(column)).float()) for column in reps)
+            similarities = contexts @ _gathered(responses).T / self.config.student_temperature
+            self.parts = g2r_loss(
+                similarities,
+                **labels,
+                alpha=self.config.alpha if self.config.score else 0.0,
+                teacher_temperature=self.config.teacher_temperature,
+                student_temperature=self.config.distillation_temperature,
+            )
         if with_backward:
             torch.autograd.backward(self.parts.total)
         return self.parts.total.detach() if with_backward else self.parts.total
