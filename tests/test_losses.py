@@ -181,7 +181,7 @@ def test_a_list_of_one_scored_candidate_has_no_term_and_is_counted():
     assert parts.without_target == B
     assert parts.distillation == 0
     assert parts.target_entropy.isnan()
-    assert parts.total.item() == pytest.approx(parts.contrastive.item() / 2)
+    assert parts.total.item() == pytest.approx(parts.contrastive.item())
     parts.total.backward()
     assert torch.isfinite(s.grad).all()
 

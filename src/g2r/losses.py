@@ -36,7 +36,8 @@ class LossParts:
     """The loss of a batch, each part a scalar tensor; only `total` carries a gradient.
 
     Attributes:
-        total: (1 - alpha) contrastive + alpha distillation.
+        total: mean over the contexts of (1 - alpha) contrastive + alpha distillation; of the contrastive term
+            alone where a context has no distillation term.
         contrastive: mean over the contexts, nats.
         distillation: mean over the contexts, those without a term counting as 0.
         target_entropy: mean over the contexts with a term, 1 for uniform targets; NaN if there are none.
@@ -168,12 +169,13 @@ def g2r_loss(
 ) -> LossParts:
     """The loss of a batch: (1 - alpha) contrastive + alpha distillation, every context weighing the same.
 
-    Without teacher scores, or with alpha 0, it is the contrastive term alone (D-G2R). Arguments as in
-    `contrastive_loss` and `distillation_loss`; raises what they raise.
+    A context without a distillation term keeps its whole contrastive term, or alpha would take away from
+    what the contexts without scores teach. Without teacher scores, or with alpha 0, all have that term alone
+    (D-G2R). Arguments as in `contrastive_loss` and `distillation_loss`; raises what they raise.
     """
-    contrastive = contrastive_loss(similarities, positives, negatives).mean()
-    zero = torch.zeros_like(contrastive)
-    total, divergence, entropy, without, uniform = contrastive, zero, zero + torch.nan, zero, zero
+    contrastive = contrastive_loss(similarities, positives, negatives)
+    zero = torch.zeros_like(contrastive[0])
+    total, divergence, entropy, without, uniform = contrastive.mean(), zero, zero + torch.nan, zero, zero
     if teacher_scores is not None and scored is not None and alpha > 0:
         term = distillation_loss(
             similarities,
@@ -185,10 +187,10 @@ def g2r_loss(
         )
         divergence, entropy = term.per_context.mean(), term.entropy.nanmean()
         without, uniform = (~term.has_term).sum(), term.uniform.sum()
-        total = (1 - alpha) * contrastive + alpha * divergence
+        total = ((1 - alpha * term.has_term) * contrastive + alpha * term.per_context).mean()
     return LossParts(
         total=total,
-        contrastive=contrastive.detach(),
+        contrastive=contrastive.mean().detach(),
         distillation=divergence.detach(),
         target_entropy=entropy.detach(),
         without_target=without,
