@@ -22,7 +22,7 @@ def call(capsys, monkeypatch):
             "sys.stdin",
             io.TextIOWrapper(io.BytesIO(stdin if isinstance(stdin, bytes) else stdin.encode()), "utf-8"),
         )
-        monkeypatch.setattr("g2r.cli.app.errors.width", 200, raising=False)
+        monkeypatch.setattr("g2r.cli.base.errors.width", 200, raising=False)
         status = 0
         try:
             main([str(a) for a in arguments])

@@ -190,7 +190,11 @@ def test_alpha_mixes_the_two_terms():
     s, positives, negatives, t, scored = batch(2)
     masks = {"positives": positives, "negatives": negatives, "teacher_scores": t, "scored": scored}
     parts = g2r_loss(s, **masks, alpha=0.25, teacher_temperature=2)
-    assert parts.total == pytest.approx(0.75 * parts.contrastive + 0.25 * parts.distillation)
+    own = contrastive_loss(s, positives, negatives)
+    term = distillation_loss(s, t, scored, negatives, teacher_temperature=2)
+    assert not term.has_term.all()
+    expected = torch.where(term.has_term, 0.75 * own + 0.25 * term.per_context, own)
+    assert parts.total == pytest.approx(expected.mean())
     assert g2r_loss(s, **masks, alpha=0).total == pytest.approx(parts.contrastive)
     assert g2r_loss(s, positives=positives, negatives=negatives, alpha=1).total == pytest.approx(
         parts.contrastive

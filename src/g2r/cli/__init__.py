@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from g2r.cli import distilling, talking
-from g2r.cli.app import app, errors
+from g2r.cli.base import app, errors
 from g2r.errors import G2RError
 
 __all__ = ["distilling", "main", "talking"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from g2r.cli.app import DEFAULT_BOT, ConfigFile, Force, Json, Output, app, errors, finish, show, watched
+from g2r.cli.base import DEFAULT_BOT, ConfigFile, Force, Json, Output, app, errors, finish, show, watched
 from g2r.config import (
     DataConfig,
     ExportConfig,

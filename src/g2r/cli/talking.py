@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from g2r.cli.app import DEFAULT_BOT, BotPath, Json, app, errors
+from g2r.cli.base import DEFAULT_BOT, BotPath, Json, app, errors
 from g2r.errors import InputError
 
 
