@@ -1,0 +1,40 @@
+"""One model per stage: the single definition behind the library, the YAML file, the command line and the docs."""
+
+from g2r.config.base import StageConfig, parse_config
+from g2r.config.data import DataConfig, SourceConfig
+from g2r.config.evaluation import ReportConfig
+from g2r.config.run import RunConfig, read_run_config
+from g2r.config.serving import BotConfig, IndexConfig
+from g2r.config.teaching import (
+    SCORES,
+    GenerateConfig,
+    OpenAITeacherConfig,
+    RecordedTeacherConfig,
+    ScoreConfig,
+    ScoreName,
+    TeacherConfig,
+    TransformersTeacherConfig,
+)
+from g2r.config.training import ExportConfig, TrainConfig
+
+__all__ = [
+    "SCORES",
+    "BotConfig",
+    "DataConfig",
+    "ExportConfig",
+    "GenerateConfig",
+    "IndexConfig",
+    "OpenAITeacherConfig",
+    "RecordedTeacherConfig",
+    "ReportConfig",
+    "RunConfig",
+    "ScoreConfig",
+    "ScoreName",
+    "SourceConfig",
+    "StageConfig",
+    "TeacherConfig",
+    "TrainConfig",
+    "TransformersTeacherConfig",
+    "parse_config",
+    "read_run_config",
+]
