@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,21 @@ import pytest
 import yaml
 
 from byte_students import make_student
+from g2r import starter
 from g2r.artifacts import file_hash, manifest_path, read_examples
 from g2r.bot import Bot
-from g2r.config import DataConfig, IndexConfig, ReportConfig, RunConfig, TrainConfig
+from g2r.config import (
+    DataConfig,
+    GenerateConfig,
+    IndexConfig,
+    RecordedTeacherConfig,
+    ReportConfig,
+    RunConfig,
+    TrainConfig,
+    TransformersTeacherConfig,
+)
 from g2r.errors import ArtifactError, ConfigError
-from g2r.pipeline import index_stage, read_stage, report_stage, run, stages, train_stage
+from g2r.pipeline import generate_stage, index_stage, read_stage, report_stage, run, stages, train_stage
 
 TOPICS = ("tea", "rain", "dogs", "chess", "jazz", "bread", "trains", "maths")
 DATA_FILES = ("dialogues.parquet", "candidates.parquet", "scored.parquet", "bank/responses.parquet")
@@ -242,3 +253,24 @@ def _under_way(artifact: Path, summaries, folder: Path, killed: Path) -> bool:
         if not place.exists():
             return False
     return True
+
+
+def test_manifests_hash_what_is_packaged_and_a_teacher_in_a_folder(tmp_path, monkeypatch):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(starter.FOLDER, corpus)
+    monkeypatch.setattr(starter, "FOLDER", corpus)
+    output = tmp_path / "dialogues.parquet"
+    config = DataConfig(sources=("starter",))
+    assert not read_stage(config, output).run().skipped
+    assert read_stage(config, output).run().skipped
+    plain = corpus / "plain.jsonl"
+    plain.write_text(
+        "".join(plain.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8"
+    )
+    assert not read_stage(config, output).run().skipped
+    teacher = TransformersTeacherConfig(model=str(tmp_path / "corpus"))
+    stage = generate_stage(output, teacher, GenerateConfig(), tmp_path / "candidates.parquet")
+    assert stage.inputs["model"] == corpus
+    recorded = RecordedTeacherConfig(path="chitchat")
+    stage = generate_stage(output, recorded, GenerateConfig(), tmp_path / "candidates.parquet")
+    assert "starter/recorded.jsonl" in stage.inputs

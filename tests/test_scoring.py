@@ -52,6 +52,17 @@ def test_a_response_is_scored_without_context_once_however_often_it_stands():
     assert teacher.calls == [8, 5]
 
 
+def test_a_list_never_mixes_two_forms_of_log_likelihood():
+    teacher = ToyTeacher()
+    teacher.own_likelihoods_differ = True
+    examples = generate([example(("hi there",), "hello you")], teacher, responses_per_context=3)
+    alone = [replace(e, candidates=e.candidates[1:]) for e in examples]
+    teacher.calls.clear()
+    score(examples, teacher, scores=("ll",))
+    score(alone, teacher, scores=("ll",))
+    assert teacher.calls == [4]
+
+
 def test_what_the_same_teacher_wrote_and_scored_is_not_scored_again():
     teacher = ToyTeacher()
     examples = generate([example(("hi there",), "hello you")], teacher, responses_per_context=3)

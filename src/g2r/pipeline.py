@@ -34,10 +34,12 @@ from g2r.config import (
     ScoreConfig,
     TeacherConfig,
     TrainConfig,
+    TransformersTeacherConfig,
 )
 from g2r.errors import ArtifactError, ConfigError
 from g2r.progress import Progress, silent
 from g2r.reading.lines import STDIN
+from g2r.reading.sources import CHITCHAT, RECORDED_CHITCHAT, packaged_files
 from g2r.teachers import open_teacher
 
 StageProgress = Callable[[str], AbstractContextManager[Progress]]
@@ -136,9 +138,13 @@ def read_stage(config: DataConfig, output: Path) -> Stage:
         write_examples(examples, output)
         return examples.counts
 
-    files = {s.path: Path(s.path) for s in config.sources if Path(s.path).exists()}
+    files = {**packaged_files(s.path for s in config.sources), **_own_files(config)}
     repeatable = all(s.path != STDIN for s in config.sources)
     return Stage("read", output, config.model_dump(mode="json"), files, work, repeatable=repeatable)
+
+
+def _own_files(config: DataConfig) -> dict[str, Path]:
+    return {source.path: Path(source.path) for source in config.sources if Path(source.path).exists()}
 
 
 def generate_stage(source: Path, teacher: TeacherConfig, config: GenerateConfig, output: Path) -> Stage:
@@ -187,9 +193,13 @@ def _with_teacher(config: BaseModel, teacher: TeacherConfig) -> dict[str, Any]:
 
 
 def _with_record(source: Path, teacher: TeacherConfig) -> dict[str, Path]:
+    """What the teacher is made of, where it lies in files: a record, the packaged one, or a model's folder."""
     inputs = {"examples": source}
-    if isinstance(teacher, RecordedTeacherConfig) and Path(teacher.path).is_file():
-        inputs["record"] = Path(teacher.path)
+    if isinstance(teacher, RecordedTeacherConfig):
+        record = packaged_files([RECORDED_CHITCHAT if teacher.path == CHITCHAT else teacher.path])
+        inputs |= {"record": Path(teacher.path)} if Path(teacher.path).is_file() else record
+    elif isinstance(teacher, TransformersTeacherConfig) and Path(teacher.model).is_dir():
+        inputs["model"] = Path(teacher.model)
     return inputs
 
 

@@ -12,7 +12,7 @@ from g2r.config import ScoreConfig, parse_config
 from g2r.dialogue import NO_SCORES, Candidate, Context, Example, Examples, Scores, content_id
 from g2r.errors import TeacherError
 from g2r.progress import Progress, silent
-from g2r.teachers.base import Teacher, identity
+from g2r.teachers.base import Teacher, identity, own_likelihoods_differ
 
 CONTEXTS_PER_UNIT = 64
 """Contexts whose candidates are scored between two writes to the journal."""
@@ -49,7 +49,8 @@ def score(
 
     LL is kept as sum and token count; MI(r, c) = LL(r | c) - LL(r | empty context), in nats per token, the
     second term computed once per distinct response. What the teacher wrote itself and scored as it wrote is
-    not scored again; scores of these kinds that stem from elsewhere are replaced. A text that stands twice
+    not scored again, unless the two would not compare (`own_likelihoods_differ`) and others stand in its
+    list; scores of these kinds that stem from elsewhere are replaced. A text that stands twice
     among the candidates of a context stays once, with its best score (METHOD: the loss, demand 3).
 
     `counts` says how many candidates were scored, of how many the teacher knew nothing, how many had its
@@ -74,7 +75,7 @@ def score(
     )
     _check_kinds(teacher, settings.scores)
     merged = [merge_duplicates(example) for example in examples]
-    own = [_forget_others(example, teacher.name, settings.scores) for example in merged]
+    own = [_forget_others(example, teacher, settings.scores) for example in merged]
     units = _slices(_requests(own, settings.scores), CONTEXTS_PER_UNIT)
     header = {
         "stage": "score",
@@ -131,12 +132,13 @@ def _check_kinds(teacher: Teacher, wanted: Sequence[str]) -> None:
         )
 
 
-def _forget_others(example: Example, teacher: str, wanted: Sequence[str]) -> Example:
-    """Take away the wanted kinds of score from candidates that the teacher did not write, hence not score."""
+def _forget_others(example: Example, teacher: Teacher, wanted: Sequence[str]) -> Example:
+    """Take away the wanted kinds of score that are not the teacher's, or not comparable in this list."""
     kinds = {_MADE_FROM[kind] for kind in wanted}
     forgotten: dict[str, Any] = {field: None for kind in kinds for field in _FIELDS[kind]}
+    mixed = own_likelihoods_differ(teacher) and any(c.source != teacher.name for c in example.candidates)
     candidates = tuple(
-        c if c.source == teacher else replace(c, scores=replace(c.scores, **forgotten))
+        c if c.source == teacher.name and not mixed else replace(c, scores=replace(c.scores, **forgotten))
         for c in example.candidates
     )
     return replace(example, candidates=candidates)

@@ -158,6 +158,8 @@ def test_what_does_not_fill_a_batch_waits_for_the_next_epoch():
     assert seen == set(range(23))
     assert Schedule(contexts=3, batch_size=64, seed=0).rows == 3
     assert Schedule(contexts=3, batch_size=64, seed=0, processes=2).rows == 2
+    with pytest.raises(ConfigError, match="3 training contexts for 4 processes"):
+        Schedule(contexts=3, batch_size=64, seed=0, processes=4)
 
 
 def test_a_batch_depends_on_its_step_alone():

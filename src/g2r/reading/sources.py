@@ -9,7 +9,7 @@ from pathlib import Path
 from g2r import starter
 from g2r.config import SourceConfig
 from g2r.errors import ConfigError, InputError
-from g2r.reading.chitchat import conversations, recorded_contexts
+from g2r.reading.chitchat import conversations, dataset_path, recorded_contexts
 from g2r.reading.entries import Dialogue, Entry, Row, split_named
 from g2r.reading.formats import (
     Lines,
@@ -46,6 +46,25 @@ def read_source(source: SourceConfig) -> list[Entry]:
     if not entries:
         raise InputError(f"{source.path} is empty; expected at least one dialogue")
     return entries if huggingface or not source.split else _of_split(entries, source)
+
+
+def packaged_files(sources: Iterable[str]) -> dict[str, Path]:
+    """The files behind the sources that are known by name, each under its own: what a manifest hashes.
+
+    Raises:
+        DependencyError: the chitchat package is not installed.
+    """
+    found: dict[str, Path] = {}
+    for source in sources:
+        names = {
+            STARTER: [f"{name}.jsonl" for name in starter.CORPUS],
+            CHITCHAT: ["chitchat_splits.jsonl"],
+            RECORDED_CHITCHAT: ["chitchat_splits.jsonl", "recorded.jsonl"],
+        }.get(source, [])
+        found |= {f"starter/{name}": starter.FOLDER / name for name in names}
+        if source in (CHITCHAT, RECORDED_CHITCHAT):
+            found["chitchat_dataset"] = dataset_path()
+    return found
 
 
 def _is_huggingface(source: SourceConfig) -> bool:

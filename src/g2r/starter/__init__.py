@@ -3,10 +3,12 @@
 import json
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from g2r.dialogue import clean_text, content_id
+
+FOLDER = Path(__file__).parent
 
 CORPUS = ("dialogues", "situations", "plain")
 
@@ -59,5 +61,5 @@ def _responses() -> set[str]:
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
-    text = files(__name__).joinpath(f"{name}.jsonl").read_text(encoding="utf-8")
+    text = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.split("\n") if line]

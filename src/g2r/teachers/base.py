@@ -75,3 +75,11 @@ def identity(teacher: Teacher) -> dict[str, Any]:
         "name": teacher.name,
         "config": config.model_dump(mode="json", exclude=_PACE) if isinstance(config, BaseModel) else None,
     }
+
+
+def own_likelihoods_differ(teacher: Teacher) -> bool:
+    """Whether the LL of what it writes is of another form than the LL it gives of a given text.
+
+    A teacher says so by a true `own_likelihoods_differ`; one list of candidates must not mix the two.
+    """
+    return bool(getattr(teacher, "own_likelihoods_differ", False))

@@ -76,7 +76,11 @@ class OpenAITeacher:
     them): the conversation as a document, one line a turn, the end of the line being the end-of-turn token.
     "auto" is "ll" too: where the server has no such log-probabilities, the error names the choice left.
     Score "judge" asks for a rating from 0 to 10 at temperature 0.
+
+    The LL of its own samples is that of the chat form, which no server gives of a given text.
     """
+
+    own_likelihoods_differ = True
 
     def __init__(self, model: str, **options: Any) -> None:
         """Take a model name and the other options of `OpenAITeacherConfig`. Nothing is sent.

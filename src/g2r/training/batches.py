@@ -195,6 +195,13 @@ class Schedule:
     seed: int
     processes: int = 1
 
+    def __post_init__(self) -> None:
+        if self.contexts < self.processes:
+            raise ConfigError(
+                f"{self.contexts} training contexts for {self.processes} processes; expected at least one each: "
+                "start fewer processes"
+            )
+
     @property
     def rows(self) -> int:
         """Contexts in one step, over all processes."""
