@@ -4,7 +4,8 @@ import { element, milliseconds, showNothing, showReply } from "./panel.js";
 import { post } from "./server.js";
 
 const CANDIDATES = 8;
-const TURNS_SENT = 40;
+const TURNS_SENT = 200;
+const NO_ADMIN = "This server takes no bans: it was started without G2R_ADMIN_KEY.";
 const narrow = matchMedia("(max-width: 52rem)");
 const $ = (id) => document.getElementById(id);
 
@@ -12,7 +13,7 @@ const $ = (id) => document.getElementById(id);
 let turns = [];
 let shown = null;
 let busy = false;
-let adminKey = null;
+let adminKey = null; // in memory alone
 const banned = new Set();
 
 // Saying
@@ -91,8 +92,11 @@ function show(reply) {
   shown = reply;
   for (const { why } of turns) if (why) why.ariaPressed = String(why === reply.why);
   $("panel-problem").textContent = "";
-  const actions = { prefer: (candidate) => prefer(reply, candidate), ban: (candidate) => ban(reply, candidate) };
-  showReply(reply, banned, actions);
+  showReply(reply, banned, {
+    prefer: (candidate) => prefer(reply, candidate),
+    ban: (candidate) => change(reply, candidate, "ban"),
+    unban: (candidate) => change(reply, candidate, "unban"),
+  });
 }
 
 function open(reply) {
@@ -127,34 +131,38 @@ function prefer(reply, candidate) {
 
 // Banning
 
-async function ban(reply, candidate) {
-  if (busy) return;
+/** Ban a candidate, or allow it again; the bot answers anew where it said what is banned now. */
+async function change(reply, candidate, action) {
+  if (busy || !(await changed(candidate.response_id, action))) return;
+  if (action === "ban") banned.add(candidate.response_id);
+  else banned.delete(candidate.response_id);
+  announce(`${action === "ban" ? "Banned" : "Allowed again"}: ${candidate.text}`);
+  show(reply);
+  const gone = action === "ban" && reply.said === candidate.response_id;
+  if (gone && reply.last) await ask(reply.asked, reply);
+  $("panel-title").focus();
+}
+
+/** Ask the server for the change, and the person for the key until it fits; false if nothing was changed. */
+async function changed(id, action) {
   let complaint = "";
   for (;;) {
     const key = adminKey ?? (await askKey(complaint));
-    if (key === null) return;
+    if (key === null) return false;
     try {
-      await post("admin/bank/ban", { response_id: candidate.response_id, reason: "web chat" }, key);
+      await post(`admin/bank/${action}`, { response_id: id, reason: "web chat" }, key);
       adminKey = key;
-      break;
+      return true;
     } catch (problem) {
-      if (problem.status !== 401) return complainInPanel(problem);
+      if (problem.status !== 401) {
+        const closed = problem.status === 404 && !problem.message.includes(id);
+        $("panel-problem").textContent = closed ? NO_ADMIN : problem.message;
+        return false;
+      }
       adminKey = null;
       complaint = "The server refused this key.";
     }
   }
-  banned.add(candidate.response_id);
-  announce(`Banned: ${candidate.text}`);
-  const again = reply.last && reply.said === candidate.response_id;
-  if (!again || !(await ask(reply.asked, reply))) show(reply);
-  $("panel-title").focus();
-}
-
-function complainInPanel(problem) {
-  const closed = problem.status === 404;
-  $("panel-problem").textContent = closed
-    ? "This server takes no bans: it was started without G2R_ADMIN_KEY."
-    : problem.message;
 }
 
 /** Ask for the admin key; null if the person would rather not. */
@@ -171,8 +179,10 @@ function askKey(complaint) {
 
 // The page
 
+/** Say what went wrong, in one line, where the person is looking. */
 function complain(text) {
-  $("problem").textContent = text;
+  const covered = narrow.matches && $("panel").classList.contains("open");
+  $(covered ? "panel-problem" : "problem").textContent = text;
 }
 
 function announce(text) {

@@ -19,7 +19,7 @@ export const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(2) : ms.toFixed(0)} 
  *
  * @param reply what the bot said: `answer` (of POST /reply), `asked` (the turns), `said` (a response id), `last`
  * @param banned ids of the responses banned from this page
- * @param actions `prefer(candidate)` and `ban(candidate)`
+ * @param actions `prefer`, `ban` and `unban`, each of a candidate
  */
 export function showReply(reply, banned, actions) {
   const { answer } = reply;
@@ -67,19 +67,20 @@ function item(candidate, { reply, banned, best, actions }) {
   const parts = [candidate.response_score, candidate.context_score].filter((part) => part != null);
   const node = element("li", { class: gone ? "banned" : said ? "said" : "" },
     line, bar(parts.length ? parts : [candidate.score], best), origin(candidate, reply.answer.bank_version));
-  if (!gone) node.append(buttons(candidate, { reply, said, actions }));
+  node.append(buttons(candidate, { reply, said, gone, actions }));
   return node;
 }
 
-function buttons(candidate, { reply, said, actions }) {
+function buttons(candidate, { reply, said, gone, actions }) {
   const named = (label, names, action) => {
     const button = element("button", { type: "button", class: names, onclick: () => action(candidate) }, label);
     button.ariaLabel = `${label}: ${candidate.text}`;
     return button;
   };
   const row = element("div", { class: "actions" });
-  if (!said) row.append(named(reply.last ? "Say this instead" : "Go back and say this", "prefer", actions.prefer));
-  row.append(named("Ban", "ban", actions.ban));
+  const prefer = reply.last ? "Say this instead" : "Go back and say this";
+  if (!said && !gone) row.append(named(prefer, "prefer", actions.prefer));
+  row.append(gone ? named("Allow again", "unban", actions.unban) : named("Ban", "ban", actions.ban));
   return row;
 }
 

@@ -30,12 +30,9 @@ export async function post(path, body, key) {
 }
 
 async function explain(response) {
-  if (response.status === 503) {
-    const seconds = Number(response.headers.get("Retry-After")) || 1;
-    return `The server is busy. Try again in ${seconds} s.`;
-  }
+  const wait = response.headers.get("Retry-After");
+  if (response.status === 503 && wait) return `The server is busy. Try again in ${wait} s.`;
   const said = await response.json().catch(() => ({}));
-  const detail = said.error?.message ?? said.detail?.[0]?.msg ?? said.detail;
-  const why = typeof detail === "string" ? `: ${detail}` : "";
+  const why = said.error?.message ? `: ${said.error.message}` : "";
   return `The server ${response.status < 500 ? "refused this" : "failed"} (${response.status})${why}`;
 }
