@@ -2,70 +2,30 @@
 
 import json
 import shutil
+import threading
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from g2r.artifacts import replacing
-from g2r.bank import BankContext, ResponseBank
+from g2r.bank import ADDED, BankResponse, ResponseBank, held_log
 from g2r.config import BotConfig, IndexConfig, parse_config
-from g2r.dialogue import Context, clean_text
+from g2r.dialogue import Context, check_turns
 from g2r.duplicates import jaccard, shingles
-from g2r.encoder import Encoder, Vectors
+from g2r.encoder import Encoder
 from g2r.errors import ArtifactError, InputError
+from g2r.index.additions import Additions, RememberingEncoder
 from g2r.index.base import Hits, ResponseIndex, encode_views
 from g2r.progress import Progress, silent
+from g2r.reply import RankedCandidate, Reply
+
+__all__ = ["Bot", "RankedCandidate", "Reply", "check_turns", "open_encoder"]
 
 _CANDIDATES = 10
 _CONFIG_FILE = "bot.json"
-
-
-@dataclass(frozen=True, slots=True)
-class RankedCandidate:
-    """A response that the rules let pass, and why it stands where it stands.
-
-    Attributes:
-        text: what would be said.
-        response_id: its id in the bank.
-        score: s(r), the weighted sum of the two below.
-        response_score: f(c) . g(r); None if the index has no response keys.
-        context_score: likeness of the context to the nearest it was written for; None without context keys.
-        sources: who wrote it.
-        contexts: contexts it was written for, best scored first.
-        tags: its marks.
-    """
-
-    text: str
-    response_id: str
-    score: float
-    response_score: float | None
-    context_score: float | None
-    sources: tuple[str, ...]
-    contexts: tuple[BankContext, ...]
-    tags: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the bot says.
-
-    Attributes:
-        text: the response; "" if it abstains.
-        response_id: its id in the bank; None if it abstains.
-        score: s(r) of the best candidate; None if the rules left none.
-        candidates: the best that the rules left, best first; the first one is said.
-        timings_ms: milliseconds of wall clock for encode, search, rules, and the total.
-        abstained: True if no candidate was left, or the best scored under the bot's `min_score`.
-    """
-
-    text: str
-    response_id: str | None
-    score: float | None
-    candidates: tuple[RankedCandidate, ...]
-    timings_ms: dict[str, float]
-    abstained: bool
 
 
 class Bot:
@@ -86,6 +46,9 @@ class Bot:
         self.index = index
         self.config = config or BotConfig()
         self._student: Path | None = None
+        self._remembering = RememberingEncoder(encoder)
+        self._additions = Additions(index, {}, self._remembering)
+        self._encoding = threading.Lock()
 
     @classmethod
     def build(
@@ -159,42 +122,99 @@ class Bot:
                 f"a {type(self.encoder).__name__} cannot be saved: expected an encoder with write(folder); "
                 "build the bot with a BiEncoder"
             )
-        log = path / "bank" / "log.jsonl"
-        with replacing(path) as new:
+        with ExitStack() as saved, replacing(path) as new:
             new.mkdir()
             if self._student is not None:
                 shutil.copytree(self._student, new / "student")
             else:
                 (new / "student").mkdir()
                 write_encoder(new / "student")
-            (new / "bank").mkdir()
-            if log.is_file():
-                (new / "bank" / log.name).write_bytes(log.read_bytes())
-            self.bank.write(new / "bank")
             self.index.save(new / "bank" / "index")
             (new / _CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            self.bank.write(new / "bank", earlier=saved.enter_context(held_log(path / "bank")))
         self.bank.attach(path / "bank")
 
+    def add(
+        self,
+        *texts: str,
+        contexts: Iterable[Sequence[str]] = (),
+        tags: Iterable[str] = (),
+        source: str = ADDED,
+        reason: str = "",
+        by: str = "",
+    ) -> tuple[BankResponse, ...]:
+        """Add responses to the bank, each for all of `contexts`, to be found from the next reply on.
+
+        They are in the bank's log, on disk, when this returns, and encoded. Another process that serves the
+        same bank finds them when it looks at the log, at its next reply.
+
+        Args:
+            texts: what may be said.
+            contexts: conversations that each of them answers, turns oldest first.
+            tags: marks of each of them.
+            source: who wrote them.
+            reason: why, for the log.
+            by: who adds them, for the log.
+
+        Raises:
+            InputError: a text, context or tag is blank, a text is a near duplicate of a banned one, or there
+                is no context and the bank is searched by contexts alone; nothing is added.
+            ArtifactError: the log cannot be written; nothing is added.
+        """
+        contexts = list(contexts)
+        if not contexts and not self.index.config.response_key:
+            raise InputError(
+                "a response without contexts, and the index has response_key 0: it would never be found; "
+                "give the contexts that it answers"
+            )
+        added = self.bank.add(*texts, contexts=contexts, tags=tags, source=source, reason=reason, by=by)
+        with self._encoding:
+            self._encode_additions()
+        return added
+
+    def refresh(self) -> None:
+        """Take over what any process added, banned or tagged; every reply does so.
+
+        Additions are encoded here. While another thread encodes them, this one goes on without.
+        """
+        self.bank.refresh()
+        if self._additions.fresh is not self.bank.fresh and self._encoding.acquire(blocking=False):
+            try:
+                self._encode_additions()
+            finally:
+                self._encoding.release()
+
+    def _encode_additions(self) -> None:
+        if self._additions.fresh is not self.bank.fresh:
+            self._additions = Additions(self.index, self.bank.fresh, self._remembering)
+
     def reply(
-        self, turns: Sequence[str], *, tags: Collection[str] = (), candidates: int = _CANDIDATES
+        self,
+        turns: Sequence[str],
+        *,
+        tags: Collection[str] = (),
+        without: Collection[str] = (),
+        candidates: int = _CANDIDATES,
     ) -> Reply:
         """Answer a conversation.
 
         Args:
             turns: the conversation so far, oldest first, the last turn said by the partner.
             tags: only responses that carry all of them.
+            without: no response that carries one of them, nor one of those that the bot's config names.
             candidates: how many ranked candidates the reply shows, at least 1.
 
         Raises:
             InputError: no turns, a turn that is no text, or a blank last turn.
         """
-        return self.reply_batch([turns], tags=tags, candidates=candidates)[0]
+        return self.reply_batch([turns], tags=tags, without=without, candidates=candidates)[0]
 
     def reply_batch(
         self,
         conversations: Sequence[Sequence[str]],
         *,
         tags: Collection[str] = (),
+        without: Collection[str] = (),
         candidates: int = _CANDIDATES,
     ) -> list[Reply]:
         """Answer several conversations, encoded in one batch; `timings_ms` has each one's share of it.
@@ -207,31 +227,35 @@ class Bot:
             raise InputError(f"{candidates} candidates asked for; expected at least 1")
         if not contexts:
             return []
-        self.bank.refresh()
+        self.refresh()
+        additions = self._additions  # before the mask, which may know rows that these do not, never fewer
+        allowed = self.bank.allowed(tags, without={*without, *self.config.without})
         start = time.perf_counter()
-        queries = encode_views(self.encoder, contexts, self.index.views)
+        queries = encode_views(self.encoder, contexts, additions.views)
         encoding = (time.perf_counter() - start) / len(contexts)
         return [
-            self._choose(context, query, tags, candidates, encoding)
+            self._choose(context, partial(additions.search, query, allowed=allowed), candidates, encoding)
             for context, query in zip(contexts, queries, strict=True)
         ]
 
     def candidates(
-        self, turns: Sequence[str], k: int = _CANDIDATES, *, tags: Collection[str] = ()
+        self,
+        turns: Sequence[str],
+        k: int = _CANDIDATES,
+        *,
+        tags: Collection[str] = (),
+        without: Collection[str] = (),
     ) -> tuple[RankedCandidate, ...]:
         """The best `k` candidates that the rules leave, whether the bot would abstain or not."""
-        return self.reply(turns, tags=tags, candidates=k).candidates
+        return self.reply(turns, tags=tags, without=without, candidates=k).candidates
 
-    def _choose(
-        self, context: Context, query: Vectors, tags: Collection[str], wanted: int, encoding: float
-    ) -> Reply:
+    def _choose(self, context: Context, search: Callable[[int], Hits], wanted: int, encoding: float) -> Reply:
         """Search deeper and deeper until the rules leave `wanted` candidates, or nothing more is there."""
-        allowed = self.bank.allowed(tags)
         said = [shingles(turn) for turn in context if turn]
         searching, filtering, k = 0.0, 0.0, max(self.config.top_k, wanted)
         while True:
             started = time.perf_counter()
-            hits = self.index.search(query, k, allowed=allowed)
+            hits = search(k)
             searched = time.perf_counter()
             places = self._unsaid(hits, said, wanted)
             filtering += time.perf_counter() - searched
@@ -283,29 +307,9 @@ class Bot:
             candidates=ranked,
             timings_ms={phase: round(1000 * spent, 3) for phase, spent in seconds.items()},
             abstained=abstained,
+            bank_version=self.bank.version,
+            bank_revision=self.bank.revision,
         )
-
-
-def check_turns(turns: Sequence[str]) -> Context:
-    """Return a conversation's turns, cleaned.
-
-    Raises:
-        InputError: no turns, a turn that is no text, or a blank last turn.
-    """
-    if isinstance(turns, str) or not isinstance(turns, Sequence):
-        raise InputError(
-            f"turns are {type(turns).__name__}, expected a list of texts, oldest first: ['hi, how are you?']"
-        )
-    for number, turn in enumerate(turns, 1):
-        if not isinstance(turn, str):
-            raise InputError(f"turn {number} is {type(turn).__name__}, expected text")
-    context = tuple(clean_text(turn) for turn in turns)
-    if not context or not context[-1]:
-        raise InputError(
-            f"{'no turns' if not context else 'a blank last turn'}; expected at least one turn, "
-            "the last one said by the partner"
-        )
-    return context
 
 
 def open_encoder(folder: Path, *, precision: Literal["auto", "fp32", "int8"] = "auto") -> Encoder:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
+from g2r.errors import InputError
+
 Context = tuple[str, ...]
 """The turns so far, oldest first, the last one said by the partner."""
 
@@ -20,6 +22,28 @@ def clean_text(text: str) -> str:
     if not text.isprintable():
         text = "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in text)
     return " ".join(text.split())
+
+
+def check_turns(turns: Sequence[str]) -> Context:
+    """Return a conversation's turns, cleaned.
+
+    Raises:
+        InputError: no turns, a turn that is no text, or a blank last turn.
+    """
+    if isinstance(turns, str) or not isinstance(turns, Sequence):
+        raise InputError(
+            f"turns are {type(turns).__name__}, expected a list of texts, oldest first: ['hi, how are you?']"
+        )
+    for number, turn in enumerate(turns, 1):
+        if not isinstance(turn, str):
+            raise InputError(f"turn {number} is {type(turn).__name__}, expected text")
+    context = tuple(clean_text(turn) for turn in turns)
+    if not context or not context[-1]:
+        raise InputError(
+            f"{'no turns' if not context else 'a blank last turn'}; expected at least one turn, "
+            "the last one said by the partner"
+        )
+    return context
 
 
 def content_id(content: str | Sequence[str]) -> str:

@@ -226,4 +226,5 @@ def test_log_lines_are_plain_json(bank: ResponseBank, tmp_path: Path) -> None:
         "response_id": bank[0].response_id,
         "reason": "why\nnot",
         "tags": [],
+        "text": bank[0].text,
     }

@@ -1,61 +1,54 @@
 """The response bank: everything a bot may say, with where it came from, and who may not be heard again.
 
-Rows never change once built. Bans and tags are changes in an append-only log beside them, on disk before
-the call returns, and seen at once by every process that holds the bank.
+Built rows never change. Additions, bans and tags are changes in an append-only log beside them, on disk
+before the call returns, and seen at once by every process that holds the bank.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from g2r.artifacts import replacing
-from g2r.bank.log import Change, append_changes, read_changes
+from g2r.bank.carrying import folded, like_forbidden, near_duplicate_bans, not_among
+from g2r.bank.files import read_rows, write_rows
+from g2r.bank.following import Changes
+from g2r.bank.log import LOG_FILE, Change, append_changes, read_log
 from g2r.bank.rows import (
+    ADDED,
     RESPONSES_SCHEMA,
     BankResponse,
+    addition,
+    clean_tags,
     collect_responses,
     hash_rows,
-    response_of,
     row_of,
 )
+from g2r.bank.state import replay, state_of
+from g2r.bank.table import BankTable
 from g2r.config import IndexConfig, parse_config
 from g2r.dialogue import Example
 from g2r.errors import InputError
 
-_VERSION_KEY = b"g2r_bank_version"
-_LOG = "log.jsonl"
-
 
 class ResponseBank(Sequence[BankResponse]):
-    """Responses in the order of their ids, with bans and tags.
+    """The built responses in the order of their ids, then the added ones; with bans and tags.
 
     Attributes:
-        version: content hash of the rows; bans and tags do not change it.
+        built: the rows as they were built, those that an index holds.
+        version: content hash of the built rows; changes do not change it.
         counts: what was read, kept, merged and left out when the bank was made.
-        folder: where the bank was loaded from or saved to; None while it is in memory alone.
-        revision: grows with each change, for those who keep something derived from bans and tags.
     """
 
     def __init__(self, table: pa.Table, *, version: str, counts: Mapping[str, int] | None = None) -> None:
         """Hold the rows of `table` (`RESPONSES_SCHEMA`, ordered by response id), in memory alone so far."""
-        self._table = table.combine_chunks()
-        self._texts = self._table["text"].combine_chunks()
-        self._ids = np.array(self._table["response_id"].to_pylist(), dtype=np.bytes_)
-        self._tags = {
-            row: frozenset(tags) for row, tags in enumerate(self._table["tags"].to_pylist()) if tags
-        }
-        self._banned = np.zeros(len(table), dtype=np.bool_)
-        self._changes: list[Change] = []
-        self._log_read = 0
+        self.built = BankTable(table)
         self.version = version
         self.counts = dict(counts or {"responses": len(table)})
-        self.folder: Path | None = None
-        self.revision = 0
+        self._changes = Changes(self.built)
 
     @classmethod
     def from_responses(
@@ -96,7 +89,7 @@ class ResponseBank(Sequence[BankResponse]):
         return cls.from_responses(responses, counts=counts)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._changes.state.banned)
 
     @overload
     def __getitem__(self, row: int) -> BankResponse: ...
@@ -105,21 +98,29 @@ class ResponseBank(Sequence[BankResponse]):
     def __getitem__(self, row: int | slice) -> BankResponse | tuple[BankResponse, ...]:
         if isinstance(row, slice):
             return tuple(self[i] for i in range(*row.indices(len(self))))
-        if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of a bank of {len(self)} responses")
-        row = int(row) % len(self)
-        return response_of(self._table.slice(row, 1).to_pylist()[0], self._tags.get(row, frozenset()))
+        state = self._changes.state
+        if not -len(state.banned) <= row < len(state.banned):
+            raise IndexError(f"row {row} of a bank of {len(state.banned)} responses")
+        row = int(row) % len(state.banned)
+        response = state.fresh[row] if row in state.fresh else self.built[row]
+        return replace(response, tags=state.tags.get(row, frozenset()))
 
     def __iter__(self) -> Iterator[BankResponse]:
         return (self[row] for row in range(len(self)))
 
     def text(self, row: int) -> str:
         """The text of a row, without its provenance."""
-        return str(self._texts[int(row)].as_py())
+        row = int(row)
+        return self.built.text(row) if row < len(self.built) else self._changes.state.fresh[row].text
 
     def response_id(self, row: int) -> str:
         """The id of a row's response."""
-        return str(self._ids[int(row)].decode())
+        row = int(row)
+        return (
+            self.built.response_id(row)
+            if row < len(self.built)
+            else self._changes.state.fresh[row].response_id
+        )
 
     def row(self, response_id: str) -> int:
         """The row of a response.
@@ -127,111 +128,182 @@ class ResponseBank(Sequence[BankResponse]):
         Raises:
             InputError: the bank has no such response.
         """
-        row = self._find(response_id)
+        row = self.find(response_id)
         if row is None:
             raise InputError(
                 f"no response {response_id!r} among the {len(self)} of this bank; "
-                "expected an id of 16 hex digits, as /top shows them"
+                "expected an id of 16 hex digits, as /top and g2r bank list show them"
             )
         return row
 
-    def _find(self, response_id: str) -> int | None:
-        wanted = response_id.encode(errors="replace")
-        row = int(np.searchsorted(self._ids, wanted))
-        return row if row < len(self) and self._ids[row] == wanted else None
+    def find(self, response_id: str) -> int | None:
+        """The row of a response, None if the bank has no such response."""
+        row = self.built.find(response_id)
+        return self._changes.state.added.get(response_id) if row is None else row
 
     @property
     def texts(self) -> list[str]:
         """All texts, in the order of the rows."""
-        return list(self._texts.to_pylist())
+        return self.built.texts + [self.text(row) for row in range(len(self.built), len(self))]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the bank was loaded from or saved to; None while it is in memory alone."""
+        return self._changes.folder
+
+    @property
+    def fresh(self) -> Mapping[int, BankResponse]:
+        """The rows whose keys an index of the built rows lacks: added ones, and those given further contexts.
+
+        A change makes a new mapping and leaves the old one as it was.
+        """
+        return self._changes.state.fresh
 
     @property
     def banned(self) -> NDArray[np.bool_]:
         """Which rows are banned: (responses,). A change makes a new array and leaves the old one as it was."""
-        return self._banned
+        return self._changes.state.banned
+
+    @property
+    def forbidden(self) -> Mapping[str, str]:
+        """The text of every banned response by its id, those included that have no row (any more)."""
+        return self._changes.state.forbidden
 
     @property
     def log(self) -> tuple[Change, ...]:
         """All changes, oldest first."""
-        return tuple(self._changes)
+        return self._changes.made
 
-    def allowed(self, tags: Collection[str] = ()) -> NDArray[np.bool_]:
-        """Which rows may be said: (responses,), not banned and carrying every one of `tags`."""
-        allowed = ~self._banned
-        if tags:
-            wanted = frozenset(tags)
-            tagged = np.zeros(len(self), dtype=np.bool_)
-            tagged[[row for row, has in self._tags.items() if wanted <= has]] = True
-            allowed &= tagged
-        return allowed
+    @property
+    def revision(self) -> int:
+        """How many changes hold; grows with each, for those who keep something derived from them."""
+        return len(self._changes.made)
 
-    def ban(self, response_id: str, reason: str = "") -> None:
+    def allowed(self, tags: Collection[str] = (), *, without: Collection[str] = ()) -> NDArray[np.bool_]:
+        """Which rows may be said: not banned, carrying every one of `tags` and none of `without`.
+
+        (responses,) of bool, read-only; made once for each pair of sets until the next change.
+        """
+        return self._changes.state.allowed(tags, without)
+
+    def add(
+        self,
+        *texts: str,
+        contexts: Iterable[Sequence[str]] = (),
+        tags: Iterable[str] = (),
+        source: str = ADDED,
+        reason: str = "",
+        by: str = "",
+    ) -> tuple[BankResponse, ...]:
+        """Add responses, each for all of `contexts`. On disk when this returns, if the bank has a folder.
+
+        A text that the bank has already is given the further contexts and tags. Bots find additions by
+        their own keys and those of their contexts from the next reply on (`Bot.refresh`).
+
+        Raises:
+            InputError: a text, context or tag is blank, or a text is a near duplicate of a banned one;
+                nothing is added.
+            ArtifactError: the log cannot be written; nothing is added.
+        """
+        contexts, tags = list(contexts), list(tags)
+        changes = [addition(text, contexts, tags, sources=(source,), reason=reason, by=by) for text in texts]
+        self.record(changes)
+        return tuple(self[self.row(change.response_id)] for change in changes)
+
+    def ban(self, response_id: str, reason: str = "", *, by: str = "") -> None:
         """Never say this response again. On disk when this returns, if the bank has a folder.
 
         Raises:
             InputError: the bank has no such response; nothing is changed.
             ArtifactError: the log cannot be written; nothing is changed.
         """
-        self._change(Change("ban", response_id, reason))
+        self.record([Change("ban", response_id, reason, by=by)])
 
-    def unban(self, response_id: str, reason: str = "") -> None:
+    def unban(self, response_id: str, reason: str = "", *, by: str = "") -> None:
         """Take a ban back. Raises as `ban` does."""
-        self._change(Change("unban", response_id, reason))
+        self.record([Change("unban", response_id, reason, by=by)])
 
-    def tag(self, response_id: str, *tags: str) -> None:
-        """Add tags to a response. Raises as `ban` does."""
-        self._change(Change("tag", response_id, tags=tags))
+    def tag(self, response_id: str, *tags: str, by: str = "") -> None:
+        """Add tags to a response. Raises as `ban` does, and InputError for a blank tag or one with a comma."""
+        self.record([Change("tag", response_id, tags=clean_tags(tags), by=by)])
 
-    def untag(self, response_id: str, *tags: str) -> None:
+    def untag(self, response_id: str, *tags: str, by: str = "") -> None:
         """Take tags off a response. Raises as `ban` does."""
-        self._change(Change("untag", response_id, tags=tags))
+        self.record([Change("untag", response_id, tags=tags, by=by)])
 
-    def _change(self, change: Change) -> None:
-        self.row(change.response_id)
-        if self.folder is None:
-            self._apply([change])
-        else:
-            append_changes(self.folder / _LOG, [change])
-            self.refresh()
+    def record(self, changes: Sequence[Change]) -> None:
+        """Make changes, all or none; on disk when this returns, if the bank has a folder.
+
+        Additions that add nothing leave no line in the log.
+
+        Raises:
+            InputError: a change names no response of the bank, or adds a near duplicate of a banned one.
+            ArtifactError: the log cannot be written.
+        """
+        self.refresh()
+        adding = [change for change in changes if change.action == "add"]
+        for place, banned in like_forbidden([change.text for change in adding], self.forbidden).items():
+            raise InputError(
+                f"{adding[place].text!r} is a near duplicate of the banned response {banned} "
+                f"({self.forbidden[banned]!r}); unban that one first"
+            )
+        made = [self._checked(change, {new.response_id for new in adding}) for change in changes]
+        made = [change for change in made if change.action != "add" or self._adds_something(change)]
+        self._changes.record(made)
+
+    def _checked(self, change: Change, adding: Collection[str]) -> Change:
+        """A change of a response that is here, with the text of what it bans."""
+        if change.action == "add" or change.response_id in adding:
+            return change
+        if change.action == "unban" and change.response_id in self.forbidden:
+            return change
+        row = self.row(change.response_id)
+        return replace(change, text=self.text(row)) if change.action == "ban" else change
+
+    def _adds_something(self, change: Change) -> bool:
+        before, after = self._changes.state, self._changes.after([change])
+        return (before.fresh, before.tags) != (after.fresh, after.tags)
 
     def refresh(self) -> bool:
         """Take over changes that were written to the log since it was last read, by whatever process.
 
-        Returns whether there were any; asking costs one look at the file's size.
+        Returns whether there were any; asking costs one look at the file's size. A log that was replaced
+        together with its folder is replayed from its start.
 
         Raises:
             ArtifactError: the log holds a line that is no change.
         """
-        path = self.folder / _LOG if self.folder else None
-        if path is None or not path.is_file() or path.stat().st_size <= self._log_read:
-            return False
-        changes, self._log_read = read_changes(path, self._log_read)
-        self._apply(changes)
-        return bool(changes)
+        return self._changes.refresh()
 
-    def _apply(self, changes: Sequence[Change]) -> None:
-        """Replay changes. Those of responses that are not in this bank (any more) are kept in the log only."""
-        banned, tags = self._banned.copy(), dict(self._tags)
-        for change in changes:
-            row = self._find(change.response_id)
-            if row is None:
-                continue
-            match change.action:
-                case "ban" | "unban":
-                    banned[row] = change.action == "ban"
-                case "tag":
-                    tags[row] = tags.get(row, frozenset()) | set(change.tags)
-                case "untag":
-                    tags[row] = tags.get(row, frozenset()) - set(change.tags)
-        self._banned, self._tags = banned, tags
-        self._changes.extend(changes)
-        self.revision += len(changes)
+    def continuing(self, earlier: Sequence[Change]) -> Self:
+        """This bank as the successor of another one, of whose log it takes over everything.
+
+        What was added there is among the rows of the result, so that its index has their keys. What was
+        banned there is banned, and so are its near duplicates among the rows, unless the log holds a
+        decision about them. `counts` tells how many of each.
+        """
+        state = replay(state_of(self.built), earlier, self.built)
+        bank = (
+            self.from_responses(folded(self.built, state))
+            if state.fresh
+            else type(self)(self.built.arrow, version=self.version)
+        )
+        bank._changes.record([*earlier, *not_among(self.log, earlier)])
+        carried = near_duplicate_bans(bank.built, bank.forbidden, bank.log)
+        bank._changes.record(carried)
+        bank.counts = {
+            **self.counts,
+            "responses": len(bank),
+            "additions": len(state.fresh),
+            "near duplicates of banned": len(carried),
+        }
+        return bank
 
     def save(self, folder: Path | str) -> None:
         """Write the bank into `folder`; from now on changes go to the log there.
 
-        A log that is already there stays, and its bans hold for this bank too: rebuilding a bank does
-        not bring back what was banned.
+        A log that is already there stays, and its bans hold for this bank too, for near duplicates as
+        well: rebuilding a bank does not bring back what was banned.
 
         Raises:
             ArtifactError: the place cannot be written; what was there before is untouched.
@@ -239,19 +311,24 @@ class ResponseBank(Sequence[BankResponse]):
         self.write(Path(folder))
         self.attach(Path(folder))
 
-    def write(self, folder: Path) -> None:
-        """Write responses.parquet, and to log.jsonl the changes that it does not hold yet."""
-        table = self._table.replace_schema_metadata({_VERSION_KEY: self.version.encode()})
-        with replacing(folder / "responses.parquet") as new:
-            pq.write_table(table, new, compression="zstd")
-        log = folder / _LOG
-        there = set(read_changes(log)[0]) if log.is_file() else set()
-        append_changes(log, [change for change in self._changes if change not in there])
+    def write(self, folder: Path, *, earlier: Sequence[Change] = ()) -> None:
+        """Write responses.parquet, and to log.jsonl the changes that it does not hold yet.
+
+        Args:
+            folder: where; it must exist, unless the log there is the one to go on with.
+            earlier: what the log begins with where `folder` has none: that of the bank that is replaced.
+        """
+        write_rows(folder, self.built.arrow, self.version)
+        there = read_log(folder)
+        earlier = there or list(earlier)
+        unseen = replay(state_of(self.built), not_among(earlier, self.log), self.built).forbidden
+        mine = not_among(self.log, earlier)
+        carried = near_duplicate_bans(self.built, unseen, [*earlier, *mine])
+        append_changes(folder / LOG_FILE, [*not_among(earlier, there), *mine, *carried])
 
     def attach(self, folder: Path) -> None:
         """Take the log in `folder` as this bank's own: its changes hold, further ones go there."""
-        self.folder, self._log_read, self._changes = folder, 0, []
-        self.refresh()
+        self._changes.follow(folder)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -261,20 +338,7 @@ class ResponseBank(Sequence[BankResponse]):
             InputError: there is no bank in `folder`, or its file cannot be read.
             ArtifactError: the log holds a line that is no change.
         """
-        path = Path(folder) / "responses.parquet"
-        if not path.is_file():
-            raise InputError(
-                f"no bank in {folder}: expected responses.parquet there; make one with g2r index"
-            )
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(
-                f"{path} is not a readable parquet file ({error}); run g2r index again"
-            ) from error
-        version = (table.schema.metadata or {}).get(_VERSION_KEY)
-        if version is None or not table.schema.equals(RESPONSES_SCHEMA):
-            raise InputError(f"{path} is no bank written by g2r (other columns); run g2r index again")
-        bank = cls(table, version=version.decode())
+        table, version = read_rows(Path(folder))
+        bank = cls(table, version=version)
         bank.attach(Path(folder))
         return bank

@@ -11,11 +11,27 @@ import numpy as np
 import pyarrow as pa
 
 from g2r.artifacts import EXAMPLES_SCHEMA
+from g2r.bank.log import Change
 from g2r.config import IndexConfig
-from g2r.dialogue import HUMAN, NO_SCORES, Candidate, Context, Example, Scores, content_id
+from g2r.dialogue import (
+    HUMAN,
+    NO_SCORES,
+    Candidate,
+    Context,
+    Example,
+    Scores,
+    check_turns,
+    clean_text,
+    content_id,
+)
 from g2r.duplicates import near_duplicate_groups
 from g2r.errors import InputError
+from g2r.starter import self_descriptions
 
+ADDED = "added"
+"""Source of a response that was added by hand, unless whoever added it names another."""
+SELF_DESCRIPTION = "self-description"
+"""Tag of the starter's responses that tell what the bot is: a program, without memory, in English."""
 _SCORES = EXAMPLES_SCHEMA.field("candidates").type.value_type.field("scores").type
 _CONTEXT = pa.struct([("context_id", pa.string()), ("turns", pa.list_(pa.string())), ("scores", _SCORES)])
 RESPONSES_SCHEMA = pa.schema(
@@ -50,7 +66,7 @@ class BankResponse:
     Attributes:
         response_id: content id of the text.
         text: what the bot says.
-        sources: who wrote it: "human", names of teachers; sorted.
+        sources: who wrote it: "human", names of teachers, "added" if by hand; sorted.
         contexts: contexts it was written for, best scored first.
         scores: those of the best scored of all its contexts.
         count: how often it stood in the data, near duplicates merged into it included.
@@ -150,7 +166,14 @@ def _merge(texts: Sequence[Sequence[_Use]], contexts_per_response: int) -> BankR
         contexts=tuple(contexts[:contexts_per_response]),
         scores=best(every),
         count=len(every),
+        tags=_marks(use.candidate.response_id for use in every),
     )
+
+
+def _marks(response_ids: Iterable[str]) -> frozenset[str]:
+    """The tags that a response has from the start: the starter's lines about what the bot is carry one."""
+    about_itself = not self_descriptions().isdisjoint(response_ids)
+    return frozenset({SELF_DESCRIPTION} if about_itself else ())
 
 
 def row_of(response: BankResponse) -> dict[str, Any]:
@@ -173,8 +196,8 @@ def _score_row(scores: Scores) -> dict[str, float | None]:
     return {"ll": scores.ll, **asdict(scores)}
 
 
-def response_of(row: Mapping[str, Any], tags: frozenset[str]) -> BankResponse:
-    """A row of responses.parquet as a response, with the tags that hold now."""
+def response_of(row: Mapping[str, Any]) -> BankResponse:
+    """A row of responses.parquet as a response."""
     return BankResponse(
         response_id=row["response_id"],
         text=row["text"],
@@ -182,12 +205,54 @@ def response_of(row: Mapping[str, Any], tags: frozenset[str]) -> BankResponse:
         contexts=tuple(BankContext(tuple(c["turns"]), _scores(c["scores"])) for c in row["contexts"]),
         scores=_scores(row["scores"]),
         count=row["count"],
-        tags=tags,
+        tags=frozenset(row["tags"]),
     )
 
 
 def _scores(row: Mapping[str, Any]) -> Scores:
     return Scores(ll_sum=row["ll_sum"], tokens=row["tokens"], mi=row["mi"], judge=row["judge"])
+
+
+def addition(
+    text: str,
+    contexts: Iterable[Sequence[str]] = (),
+    tags: Iterable[str] = (),
+    *,
+    sources: Iterable[str] = (ADDED,),
+    reason: str = "",
+    by: str = "",
+) -> Change:
+    """The change that adds a response, its text, contexts and tags cleaned.
+
+    Raises:
+        InputError: a text, context or tag is blank, or something else than text.
+    """
+    cleaned = clean_text(text) if isinstance(text, str) else ""
+    if not cleaned:
+        raise InputError(f"a response is {text!r:.60}; expected text to say")
+    return Change(
+        "add",
+        content_id(cleaned),
+        reason,
+        tags=clean_tags(tags),
+        by=by,
+        text=cleaned,
+        contexts=tuple(dict.fromkeys(check_turns(turns) for turns in contexts)),
+        sources=tuple(sources),
+    )
+
+
+def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags as they are kept: sorted, each once.
+
+    Raises:
+        InputError: one is blank or holds a comma, which separates tags where several are asked for.
+    """
+    cleaned = {clean_text(tag) if isinstance(tag, str) else "" for tag in tags}
+    wrong = [tag for tag in cleaned if not tag or "," in tag]
+    if wrong:
+        raise InputError(f"a tag is {wrong[0]!r}; expected text without commas, such as pirate or en-GB")
+    return tuple(sorted(cleaned))
 
 
 def hash_rows(rows: Iterable[Mapping[str, Any]]) -> str:

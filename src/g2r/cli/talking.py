@@ -41,6 +41,7 @@ def reply(
     path: BotPath = DEFAULT_BOT,
     bank: Annotated[str, typer.Option("--bank", help="Subfolder of the bank.")] = "bank",
     tags: Annotated[str, typer.Option("--tags", help="Only responses with all of these tags.")] = "",
+    without: Annotated[str, typer.Option("--without", help="No response with one of these tags.")] = "",
     candidates: Annotated[int, typer.Option("--candidates", help="Candidates shown with --json.")] = 10,
     as_json: Json = False,
 ) -> None:
@@ -53,9 +54,15 @@ def reply(
         raise InputError(
             f'standard input is no JSON ({error}); expected a list of turns: ["hi, how are you?"]'
         ) from None
-    chosen = [tag for tag in tags.split(",") if tag]
-    answer = Bot.load(path, bank=bank).reply(turns, tags=chosen, candidates=candidates)
+    answer = Bot.load(path, bank=bank).reply(
+        turns, tags=tag_list(tags), without=tag_list(without), candidates=candidates
+    )
     print(json.dumps(_plain(asdict(answer)), ensure_ascii=False) if as_json else answer.text)
+
+
+def tag_list(given: str) -> list[str]:
+    """Tags given as one comma-separated value."""
+    return [tag.strip() for tag in given.split(",") if tag.strip()]
 
 
 def _plain(value: Any) -> Any:

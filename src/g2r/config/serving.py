@@ -6,6 +6,8 @@ from pydantic import Field
 
 from g2r.config.base import StageConfig
 
+ContextView = Literal["last1", "last2", "all"]
+
 
 class IndexConfig(StageConfig):
     """The bank and its search index."""
@@ -27,7 +29,7 @@ class IndexConfig(StageConfig):
     context_key: float = Field(
         0.0, ge=0, description="Weight of max_k f(c).f(c_k) over the contexts the response was written for."
     )
-    context_views: tuple[Literal["last1", "last2", "all"], ...] = Field(
+    context_views: tuple[ContextView, ...] = Field(
         ("last1", "last2"), description="What of a context is its key: last turn, last two, all."
     )
     contexts_per_response: int = Field(8, ge=1, description="Contexts remembered as keys of one response.")
@@ -50,3 +52,29 @@ class BotConfig(StageConfig):
         0.8, gt=0, le=1, description="Jaccard likeness from which a response counts as said before."
     )
     min_score: float | None = Field(None, description="Abstain when the best score is lower.")
+    without: tuple[str, ...] = Field(
+        (), description="Never say responses with one of these tags, e.g. self-description."
+    )
+
+
+class ServeConfig(StageConfig):
+    """The server: where it listens, what it refuses."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all networks.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    model_name: str = Field("g2r", min_length=1, description="Name of the model in the OpenAI protocol.")
+    max_body_bytes: int = Field(262_144, ge=1024, description="Longer requests are refused.")
+    max_turns: int = Field(500, ge=1, description="Longer conversations are refused.")
+    max_turn_characters: int = Field(10_000, ge=1, description="Longer turns are refused.")
+    max_candidates: int = Field(50, ge=1, description="Most candidates that a request may ask for.")
+    timeout_s: float = Field(5.0, gt=0, description="Seconds for a request to arrive, and for its answer.")
+    max_queue: int = Field(256, ge=1, description="Most conversations that wait; further ones are refused.")
+    max_delay_ms: float = Field(
+        75.0, gt=0, description="Refuse what, by recent speed, would be answered later than this."
+    )
+    max_batch: int = Field(16, ge=1, description="Most conversations answered together.")
+    batch_wait_ms: float = Field(
+        0.0, ge=0, le=100, description="Wait so long for others to join a batch that is not full."
+    )
+    drain_s: float = Field(30.0, gt=0, description="On SIGTERM, seconds to finish what was accepted.")
+    log_text: bool = Field(False, description="Log what is said, too.")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2r.bank import ResponseBank
+from g2r.config import IndexConfig
 from g2r.dialogue import Context
 from g2r.encoder import Encoder, Vectors
 
@@ -45,7 +46,16 @@ class Hits:
 
 @runtime_checkable
 class ResponseIndex(Protocol):
-    """Finds the best responses of one bank for contexts encoded by one encoder."""
+    """Finds the best of a bank's built responses for contexts encoded by one encoder."""
+
+    @property
+    def config(self) -> IndexConfig:
+        """As it was built: the weights of the score."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of responses, the first rows of the bank."""
+        ...
 
     @property
     def views(self) -> tuple[str, ...]:

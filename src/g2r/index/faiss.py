@@ -79,7 +79,7 @@ class FaissIndex:
         recall = index._recall(keys, encode_views(encoder, probes, index.views))
         _refuse_low(recall, config, len(probes))
         counts = {
-            "responses": len(bank),
+            "responses": len(bank.built),
             "keys": {kind.name: len(kind.vectors) for kind in keys},
             "queries": len(probes),
             **recall,
@@ -201,7 +201,7 @@ class FaissIndex:
                     f"this {name} is {version}; run g2r index again"
                 )
         try:
-            parts = [KeySearch.load(folder, name, rows=len(bank)) for name in manifest.counts["keys"]]
+            parts = [KeySearch.load(folder, name, rows=len(bank.built)) for name in manifest.counts["keys"]]
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise ArtifactError(f"damaged index in {folder} ({error}); run g2r index again") from error
         return cls(parts, parse_config(IndexConfig, manifest.config, where=str(folder)), manifest)

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2r.bank import ResponseBank
+from g2r.bank import BankResponse, ResponseBank
 from g2r.config import IndexConfig
 from g2r.dialogue import Context
 from g2r.encoder import Encoder, Vectors
@@ -89,35 +89,35 @@ def key_names(config: IndexConfig) -> tuple[str, ...]:
 def encode_keys(
     bank: ResponseBank, encoder: Encoder, config: IndexConfig, *, progress: Progress = silent
 ) -> list[Keys]:
-    """Encode all keys of a bank, kind by kind. A context text that is a key several times is encoded once.
+    """Encode the keys of a bank's built rows, kind by kind. A context that is a key several times is encoded once.
 
     Raises:
         ConfigError: no kind of key has weight.
         InputError: context keys alone were asked for, and no response has a context.
     """
-    names = key_names(config)
-    seen = {name: _contexts_seen(bank, name) for name in names if name != RESPONSE_KEY}
+    names, built = key_names(config), bank.built
+    seen = {name: _contexts_seen(built, name) for name in names if name != RESPONSE_KEY}
     contexts = list(dict.fromkeys(turns for seen_by in seen.values() for turns, _ in seen_by))
-    texts = bank.texts if RESPONSE_KEY in names else []
+    texts = built.texts if RESPONSE_KEY in names else []
     if not contexts and not texts:
         raise InputError("no response of the bank has a context; build the index with response_key over 0")
     total, keys = len(texts) + len(contexts), []
     if texts:
         vectors = _encode(encoder.encode_responses, texts, done=0, total=total, progress=progress)
-        own = np.repeat(np.arange(len(bank)), 2).reshape(-1, 2)
-        keys.append(Keys(RESPONSE_KEY, vectors, Links(own, rows=len(bank), keys=len(bank))))
+        own = np.repeat(np.arange(len(built)), 2).reshape(-1, 2)
+        keys.append(Keys(RESPONSE_KEY, vectors, Links(own, rows=len(built), keys=len(built))))
     if contexts:
         vectors = _encode(encoder.encode_contexts, contexts, done=len(texts), total=total, progress=progress)
         place = {turns: i for i, turns in enumerate(contexts)}
         for name, seen_by in seen.items():
             used = {turns: key for key, turns in enumerate(dict.fromkeys(turns for turns, _ in seen_by))}
             pairs = np.array([(row, used[turns]) for turns, row in seen_by], dtype=np.int64)
-            links = Links(pairs, rows=len(bank), keys=len(used))
+            links = Links(pairs, rows=len(built), keys=len(used))
             keys.append(Keys(name, vectors[[place[turns] for turns in used]], links))
     return keys
 
 
-def _contexts_seen(bank: ResponseBank, view: str) -> list[tuple[Context, int]]:
+def _contexts_seen(bank: Sequence[BankResponse], view: str) -> list[tuple[Context, int]]:
     """What a view sees of the contexts of each response, with the response's row; in order of the rows."""
     return [
         (turns, row)

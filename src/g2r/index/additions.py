@@ -1,0 +1,138 @@
+"""Responses added since an index was built: a few keys, searched exactly beside it by the same score."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2r.bank import BankResponse, ResponseBank
+from g2r.encoder import Encoder, Vectors
+from g2r.index.base import Hits, ResponseIndex
+from g2r.index.keys import RESPONSE_KEY, Keys, best_context, best_of_each, combine, encode_keys
+
+TextT = TypeVar("TextT", bound=Hashable)
+
+
+@dataclass(slots=True)
+class RememberingEncoder:
+    """An encoder that encodes each text once: additions come one by one, and each is joined to those before."""
+
+    encoder: Encoder
+    _contexts: dict[tuple[str, ...], Vectors] = field(default_factory=dict)
+    _responses: dict[str, Vectors] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.encoder.fingerprint
+
+    def encode_contexts(self, contexts: Sequence[Sequence[str]]) -> Vectors:
+        return _remembered(self._contexts, [tuple(turns) for turns in contexts], self.encoder.encode_contexts)
+
+    def encode_responses(self, responses: Sequence[str]) -> Vectors:
+        return _remembered(self._responses, responses, self.encoder.encode_responses)
+
+
+def _remembered(
+    known: dict[TextT, Vectors], texts: Sequence[TextT], encode: Callable[[Sequence[TextT]], Vectors]
+) -> Vectors:
+    new = [text for text in dict.fromkeys(texts) if text not in known]
+    if new:
+        known.update(zip(new, encode(new), strict=True))
+    return np.stack([known[text] for text in texts])
+
+
+class Additions:
+    """The keys of a bank's fresh rows, beside an index of its built ones.
+
+    Attributes:
+        fresh: the rows that these keys belong to.
+        views: the views of a context that a query holds for the index and for these.
+    """
+
+    def __init__(self, index: ResponseIndex, fresh: Mapping[int, BankResponse], encoder: Encoder) -> None:
+        """Encode what is fresh, to be searched beside `index` with its weights."""
+        self.fresh = fresh
+        self._index = index
+        self._rows, self._keys = _encoded(index, fresh, encoder)
+        added = [kind.view for kind in self._keys if kind.view not in index.views]
+        self.views = (*index.views, *added)
+        self._places = [self.views.index(kind.view) for kind in self._keys]
+
+    def search(self, query: Vectors, k: int, allowed: NDArray[np.bool_]) -> Hits:
+        """The best `k` responses of the index and of these, as `ResponseIndex.search` returns them.
+
+        Args:
+            query: one context, (views, dimensions).
+            k: how many.
+            allowed: rows that may be returned, at least as many as there are rows here.
+        """
+        index_query = query[: len(self._index.views)]
+        built = allowed[: len(self._index)]
+        if not len(self._rows):
+            return self._index.search(index_query, k, allowed=built)
+        superseded = self._rows[self._rows < len(built)]
+        if len(superseded):
+            built = built.copy()
+            built[superseded] = False
+        return _best([self._index.search(index_query, k, allowed=built), self._scored(query, allowed)], k)
+
+    def _scored(self, query: Vectors, allowed: NDArray[np.bool_]) -> Hits:
+        """All of these that are allowed, scored as `keys.exact_scores` does."""
+        parts = {
+            kind.name: best_of_each(
+                (kind.vectors @ query[place])[kind.links.row_keys], kind.links.row_offsets
+            )
+            for kind, place in zip(self._keys, self._places, strict=True)
+        }
+        response_scores = parts.pop(RESPONSE_KEY, None)
+        context_scores = best_context(list(parts.values()))
+        scores = combine(response_scores, context_scores, self._index.config)
+        kept = np.flatnonzero(allowed[self._rows])
+        return Hits(
+            rows=self._rows[kept],
+            scores=scores[kept],
+            response_scores=None if response_scores is None else response_scores[kept],
+            context_scores=None if context_scores is None else context_scores[kept],
+        )
+
+
+def _encoded(
+    index: ResponseIndex, fresh: Mapping[int, BankResponse], encoder: Encoder
+) -> tuple[NDArray[np.int64], list[Keys]]:
+    """The rows that have keys by the weights of the index, ascending by response id, and their keys."""
+    keyed = {row: r for row, r in fresh.items() if index.config.response_key or r.contexts}
+    if not keyed:
+        return np.zeros(0, dtype=np.int64), []
+    bank = ResponseBank.from_responses(keyed.values())
+    rows = {response.response_id: row for row, response in keyed.items()}
+    return np.array([rows[response.response_id] for response in bank]), encode_keys(
+        bank, encoder, index.config
+    )
+
+
+def _best(found: Sequence[Hits], k: int) -> Hits:
+    """The best `k` of several searches of different rows."""
+    rows = np.concatenate([hits.rows for hits in found])
+    scores = np.concatenate([hits.scores for hits in found])
+    response_scores = _joined([hits.response_scores for hits in found], found)
+    context_scores = _joined([hits.context_scores for hits in found], found)
+    best = np.lexsort((rows, -scores))[:k]
+    return Hits(
+        rows=rows[best],
+        scores=scores[best],
+        response_scores=None if response_scores is None else response_scores[best],
+        context_scores=None if context_scores is None else context_scores[best],
+    )
+
+
+def _joined(parts: Sequence[NDArray[np.float32] | None], found: Sequence[Hits]) -> NDArray[np.float32] | None:
+    """A part of the scores of several searches; 0 where one has no such part and another has."""
+    if all(scores is None for scores in parts):
+        return None
+    filled = [
+        np.zeros(len(hits), np.float32) if scores is None else scores
+        for hits, scores in zip(found, parts, strict=True)
+    ]
+    return np.concatenate(filled)
