@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from g2r.errors import ConfigError, InputError
-from g2r.losses import contrastive_loss, distillation_loss, g2r_loss
+from g2r.losses import contrastive_loss, distillation_loss, g2r_loss, key_loss
 
 B, U = 5, 9
 
@@ -260,3 +260,16 @@ def test_masks_that_would_train_silently_wrong_are_refused():
         distillation_loss(s, t[:, :-1], scored, negatives)
     with pytest.raises(InputError, match="expected \\(contexts, responses\\)"):
         contrastive_loss(s[0], positives, negatives)
+
+
+def test_the_key_term_is_the_contrastive_one_and_nothing_for_a_context_without_a_key():
+    s, positives, negatives, _, _ = batch(5)
+    positives[2] = False
+    losses = key_loss(s.requires_grad_(), positives, negatives)
+    rest = [i for i in range(B) if i != 2]
+    expected = contrastive_by_loops(s.detach()[rest], positives[rest], negatives[rest])
+    np.testing.assert_allclose(losses[rest].detach(), expected, rtol=1e-12)
+    losses.sum().backward()
+    assert losses[2] == 0
+    assert (s.grad[2] == 0).all()
+    assert (key_loss(s, torch.zeros_like(positives), negatives) == 0).all()

@@ -37,7 +37,7 @@ class LossParts:
 
     Attributes:
         total: mean over the contexts of (1 - alpha) contrastive + alpha distillation; of the contrastive term
-            alone where a context has no distillation term.
+            alone where a context has no distillation term. Plus the weighted key term, if there is one.
         contrastive: mean over the contexts, nats.
         distillation: mean over the contexts, those without a term counting as 0.
         target_entropy: mean over the contexts with a term, 1 for uniform targets; NaN if there are none.
@@ -45,6 +45,7 @@ class LossParts:
         uniform_targets: contexts whose scores are all equal.
         candidates: mean number of candidates of a context.
         negatives: mean number of negatives of a context.
+        keys: the key term, mean over the contexts, those without a key counting as 0; None if not asked for.
     """
 
     total: Tensor
@@ -55,6 +56,7 @@ class LossParts:
     uniform_targets: Tensor
     candidates: Tensor
     negatives: Tensor
+    keys: Tensor | None = None
 
 
 def contrastive_loss(similarities: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
@@ -198,6 +200,31 @@ def g2r_loss(
         candidates=positives.sum(dim=1).float().mean(),
         negatives=negatives.sum(dim=1).float().mean(),
     )
+
+
+def key_loss(similarities: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+    """`contrastive_loss` of contexts against context keys, 0 for a context without a key.
+
+    At run time a response is found by f(c).f(c_k), c_k a context that it was written for: contexts that
+    share a response are drawn together, the others pushed apart (beyond the paper).
+
+    Args:
+        similarities: f(c_i).f(c_k) over the temperature, float (B, K).
+        positives: keys that share a response with context i, bool (B, K).
+        negatives: keys that share none, bool (B, K).
+
+    Returns:
+        The loss of each context in nats: (B,).
+
+    Raises:
+        InputError: as `contrastive_loss`.
+    """
+    losses = similarities.new_zeros(len(similarities))
+    has_key = positives.any(dim=1)
+    if not has_key.any():
+        return losses
+    own = contrastive_loss(similarities[has_key], positives[has_key], negatives[has_key])
+    return losses.index_put((has_key,), own)
 
 
 def _check_masks(similarities: Tensor, **masks: Tensor) -> None:

@@ -46,6 +46,11 @@ class TrainConfig(StageConfig):
         gt=0,
         description="Further tempers the student in the distillation term, weighed by its square (T_student).",
     )
+    key_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of a further term that draws contexts which share a response together: context keys.",
+    )
     random_negatives: int = Field(
         0, ge=0, description="Random responses of the bank added to every batch (r)."
     )

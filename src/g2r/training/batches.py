@@ -285,11 +285,8 @@ class BatchMaker:
         responses = self._responses(step, places, drawn)
         shared = self._shared(responses)
         columns = {int(number): column for column, number in reversed(list(enumerate(shared.ravel())))}
-        rows = len(places) // self.schedule.processes
-        mine = sorted(
-            range(self.process * rows, (self.process + 1) * rows),
-            key=lambda i: sum(map(len, self.data.lists[places[i].context].example.context)),
-        )
+        mine = self._rows(places, self.process)
+        rows = len(mine)
         real = np.zeros(shared.size, dtype=bool)
         real[list(columns.values())] = True
         positives, negatives = np.zeros((2, rows, shared.size), dtype=bool)
@@ -307,6 +304,23 @@ class BatchMaker:
             negatives=negatives,
             scored=np.isfinite(teacher_scores),
             teacher_scores=teacher_scores,
+        )
+
+    def contexts(self, step: int) -> list[int]:
+        """Numbers of a step's contexts, in the order in which the processes encode them, one after the other."""
+        places = self.schedule.step(step)
+        return [
+            places[row].context
+            for process in range(self.schedule.processes)
+            for row in self._rows(places, process)
+        ]
+
+    def _rows(self, places: Sequence[Place], process: int) -> list[int]:
+        """The rows of a step that a process encodes, by the length of their contexts."""
+        rows = len(places) // self.schedule.processes
+        return sorted(
+            range(process * rows, (process + 1) * rows),
+            key=lambda i: sum(map(len, self.data.lists[places[i].context].example.context)),
         )
 
     def _shared(self, responses: Ids) -> Ids:

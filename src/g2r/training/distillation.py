@@ -18,6 +18,7 @@ from g2r.errors import ConfigError, DependencyError
 from g2r.progress import Progress, silent
 from g2r.training.batches import BatchMaker, Schedule, TrainingData, training_data
 from g2r.training.checkpoints import claim, last_whole, seal, workplace, writing
+from g2r.training.keys import KeyMaker
 from g2r.training.mining import mine_negatives
 from g2r.training.validation import BankValidation, HitsValidation, Judge, Validation, thinned
 
@@ -188,7 +189,12 @@ class _Training:
             train_dataset=Dataset.from_dict({"position": range(self.steps * self.schedule.rows)}),
             loss=G2RLoss(student.model, config),
             evaluator=StudentEvaluator(student, validations) if validations else None,
-            data_collator=BatchCollator(student.model.preprocess, maker=maker, student=student),
+            data_collator=BatchCollator(
+                student.model.preprocess,
+                maker=maker,
+                student=student,
+                keys=KeyMaker(data, config.seed) if config.key_weight else None,
+            ),
             callbacks=[conduct, self.keeper],
         )
         self.trainer.remove_callback(PrinterCallback)
@@ -314,7 +320,7 @@ def _arguments(training: "_Training", config: TrainConfig) -> SentenceTransforme
         dataloader_pin_memory=accelerated,
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
-        router_mapping={"contexts": "query", "responses": "document"},
+        router_mapping={"contexts": "query", "responses": "document", "keys": "query"},
     )
 
 

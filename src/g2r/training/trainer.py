@@ -1,7 +1,7 @@
 """The loss and the batches as sentence-transformers' trainer wants them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,10 +18,11 @@ from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from g2r.config import TrainConfig
-from g2r.losses import LossParts, g2r_loss
+from g2r.losses import LossParts, g2r_loss, key_loss
 from g2r.progress import Progress
 from g2r.student import CONTEXT_TASK, RESPONSE_TASK, BiEncoder
 from g2r.training.batches import BatchMaker
+from g2r.training.keys import KeyMaker
 from g2r.training.validation import Validation
 
 Features = dict[str, Any]
@@ -40,28 +41,41 @@ class BatchCollator(SentenceTransformerDataCollator):  # type: ignore[misc]
 
     maker: BatchMaker | None = None
     student: BiEncoder | None = None
+    keys: KeyMaker | None = None
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         assert self.maker is not None
         assert self.student is not None
-        batch = self.maker.batch(features[0]["position"] // self.maker.schedule.rows)
+        step = features[0]["position"] // self.maker.schedule.rows
+        batch = self.maker.batch(step)
+        keys = self.keys.batch(step, self.maker.contexts(step), batch.contexts) if self.keys else None
         data = self.maker.data
-        contexts = [self.student.context_text(data.lists[i].example.context) for i in batch.contexts]
-        responses = [data.responses[i] for i in batch.encoded]
+        contexts = keys.queries if keys else [data.lists[i].example.context for i in batch.contexts]
         columns = {
-            "contexts": self.student.features(contexts, CONTEXT_TASK) | {"task": CONTEXT_TASK},
-            "responses": self.student.features(responses, RESPONSE_TASK) | {"task": RESPONSE_TASK},
+            "contexts": self._texts(map(self.student.context_text, contexts), CONTEXT_TASK),
+            "responses": self._texts((data.responses[i] for i in batch.encoded), RESPONSE_TASK),
         }
+        masks: dict[str, Tensor] = {}
+        if keys:
+            columns["keys"] = self._texts(map(self.student.context_text, keys.keys), CONTEXT_TASK)
+            masks = {
+                "key_positives": torch.from_numpy(keys.positives),
+                "key_negatives": torch.from_numpy(keys.negatives),
+            }
         inputs: dict[str, Any] = {
             f"{column}_{key}": value for column, values in columns.items() for key, value in values.items()
         }
-        inputs["label"] = {
+        inputs["label"] = masks | {
             "positives": torch.from_numpy(batch.positives),
             "negatives": torch.from_numpy(batch.negatives),
             "scored": torch.from_numpy(batch.scored),
             "teacher_scores": torch.from_numpy(batch.teacher_scores).float(),
         }
         return inputs
+
+    def _texts(self, texts: Iterable[str], task: str) -> Features:
+        assert self.student is not None
+        return self.student.features(list(texts), task) | {"task": task}
 
 
 class G2RLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
@@ -87,25 +101,37 @@ class G2RLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         if self.uses_gradient_cache:
             loss: Tensor = CachedLossMixin.forward_cached(self, features, labels)
             return loss
-        vectors = [
-            [self.model(chunk)["sentence_embedding"] for chunk in _chunks(column)] for column in features
-        ]
-        return self.calculate_loss(vectors, labels)
+        return self.calculate_loss([[self._encoded(column)] for column in features], labels)
+
+    def _encoded(self, column: Features) -> Tensor:
+        """The vectors of a column, (texts, dimensions), encoded in chunks of like length."""
+        order = torch.argsort(column["attention_mask"].sum(dim=1), stable=True)
+        vectors = [self.model(chunk)["sentence_embedding"] for chunk in _chunks(column, order)]
+        return torch.cat(vectors)[torch.argsort(order)]
 
     def calculate_loss(
         self, reps: Sequence[Sequence[Tensor]], labels: dict[str, Tensor], *, with_backward: bool = False
     ) -> Tensor:
         device = reps[0][0].device.type
         with torch.autocast(device, enabled=False):  # in bf16 the scores would have three digits
-            contexts, responses = (functional.normalize(torch.cat(list(column)).float()) for column in reps)
+            contexts, responses, *keys = (
+                functional.normalize(torch.cat(list(column)).float()) for column in reps
+            )
+            masks = dict(labels)
+            key_masks = [masks.pop(f"key_{name}") for name in ("positives", "negatives") if keys]
             similarities = contexts @ _gathered(responses).T / self.config.student_temperature
             self.parts = g2r_loss(
                 similarities,
-                **labels,
+                **masks,
                 alpha=self.config.alpha if self.config.score else 0.0,
                 teacher_temperature=self.config.teacher_temperature,
                 student_temperature=self.config.distillation_temperature,
             )
+            if keys:
+                likeness = contexts @ _gathered(keys[0]).T / self.config.student_temperature
+                term = key_loss(likeness, *key_masks).mean()
+                total = self.parts.total + self.config.key_weight * term
+                self.parts = replace(self.parts, total=total, keys=term.detach())
         if with_backward:
             torch.autograd.backward(self.parts.total)
         return self.parts.total.detach() if with_backward else self.parts.total
@@ -118,15 +144,16 @@ class G2RLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         if self.config.score and self.config.alpha > 0:
             names += ["distillation", "target_entropy"]
             counts += ["without_target", "uniform_targets"]
+        if self.parts.keys is not None:
+            names.append("keys")
         parts = {name: getattr(self.parts, name) for name in names}
         return parts | {name: getattr(self.parts, name).float() * _processes() for name in counts}
 
 
-def _chunks(column: Features) -> Iterator[Features]:
-    """Cut a column, sorted by length, into pieces padded to their own longest text."""
+def _chunks(column: Features, order: Tensor) -> Iterator[Features]:
+    """Cut a column, taken in the given order, into pieces padded to their own longest text."""
     mask = column["attention_mask"]
-    for start in range(0, len(mask), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for rows in torch.split(order, _CHUNK):
         width = int(mask[rows].any(dim=0).nonzero().max()) + 1
         yield {
             key: value[rows, :width] if isinstance(value, Tensor) and value.shape == mask.shape else value
