@@ -3,8 +3,9 @@
 from g2r.config.base import StageConfig, parse_config
 from g2r.config.data import DataConfig, SourceConfig
 from g2r.config.evaluation import ReportConfig
+from g2r.config.judging import JudgeConfig
 from g2r.config.run import RunConfig, read_run_config
-from g2r.config.serving import BotConfig, IndexConfig
+from g2r.config.serving import BotConfig, ContextView, IndexConfig, ServeConfig
 from g2r.config.teaching import (
     SCORES,
     GenerateConfig,
@@ -20,16 +21,19 @@ from g2r.config.training import ExportConfig, TrainConfig
 __all__ = [
     "SCORES",
     "BotConfig",
+    "ContextView",
     "DataConfig",
     "ExportConfig",
     "GenerateConfig",
     "IndexConfig",
+    "JudgeConfig",
     "OpenAITeacherConfig",
     "RecordedTeacherConfig",
     "ReportConfig",
     "RunConfig",
     "ScoreConfig",
     "ScoreName",
+    "ServeConfig",
     "SourceConfig",
     "StageConfig",
     "TeacherConfig",
