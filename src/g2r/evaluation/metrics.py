@@ -155,7 +155,7 @@ def spearman(student: ScoreLists, teacher: ScoreLists) -> Floats:
 
     NaN where one of the two gives every candidate the same score: there is no order to compare.
     """
-    return np.array([_pearson(_mean_ranks(s), _mean_ranks(t)) for s, t in _pairs(student, teacher)])
+    return np.array([pearson(mean_ranks(s), mean_ranks(t)) for s, t in _pairs(student, teacher)])
 
 
 def kendall(student: ScoreLists, teacher: ScoreLists) -> Floats:
@@ -224,15 +224,16 @@ def _pairs(student: ScoreLists, teacher: ScoreLists) -> list[tuple[Floats, Float
     return pairs
 
 
-def _mean_ranks(values: Floats) -> Floats:
+def mean_ranks(values: Floats) -> Floats:
     """Ranks from 1, tied values sharing their mean rank."""
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(sizes)
-    mean_ranks: Floats = (last - (sizes - 1) / 2.0)[group]
-    return mean_ranks
+    shared: Floats = (last - (sizes - 1) / 2.0)[group]
+    return shared
 
 
-def _pearson(a: Floats, b: Floats) -> float:
+def pearson(a: Floats, b: Floats) -> float:
+    """Pearson's r of two samples (n,); NaN where one of them does not vary."""
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread else np.nan

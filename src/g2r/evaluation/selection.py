@@ -134,6 +134,7 @@ class JudgedList:
     context: Context
     candidates: tuple[str, ...]
     scores: tuple[float, ...]
+    list_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +154,15 @@ class JudgedSelection:
     best: Floats
 
 
-def read_judged_lists(path: Path) -> list[JudgedList]:
-    """Read JSON Lines of {"turns", "candidates", "scores"}, gzipped or not.
+def read_judged_lists(path: Path, *, ids: Collection[str] = ()) -> list[JudgedList]:
+    """Read JSON Lines of {"id", "turns", "candidates", "scores"}, gzipped or not.
+
+    Args:
+        ids: read these lists alone; all if empty.
 
     Raises:
-        InputError: the file cannot be read, a field is missing or malformed, or there is not one score a
-            candidate.
+        InputError: the file cannot be read, a field is missing or malformed, there is not one score a
+            candidate, or a list of `ids` is not there.
     """
     lists = []
     for row in json_rows(numbered_lines(path), str(path)):
@@ -168,8 +172,15 @@ def read_judged_lists(path: Path) -> list[JudgedList]:
                 f"{row.where}, field scores: got {len(scores)} scores for {len(candidates)} candidates, "
                 "expected one each for two candidates or more"
             )
-        lists.append(JudgedList(row.texts("turns"), candidates, scores))
-    return lists
+        list_id = row.text("id") if "id" in row else ""
+        lists.append(JudgedList(row.texts("turns"), candidates, scores, list_id))
+    missing = set(ids) - {item.list_id for item in lists}
+    if missing:
+        raise InputError(
+            f"{path} has no list {min(missing)!r} ({len(missing)} of {len(set(ids))} ids are missing); "
+            "expected the file that the ids were drawn from"
+        )
+    return [item for item in lists if not ids or item.list_id in ids]
 
 
 def evaluate_judged(scorer: Scorer, lists: Sequence[JudgedList], *, good: float = GOOD) -> JudgedSelection:

@@ -9,6 +9,7 @@ from g2r.dialogue import Example
 from g2r.encoder import Encoder
 from g2r.errors import InputError
 from g2r.evaluation.metrics import Floats, NotComputed
+from g2r.evaluation.paired import compare_values, p_text
 from g2r.evaluation.scorers import encoder_scorer
 from g2r.evaluation.selection import Selection, SelectionList, evaluate_selection, selection_lists
 from g2r.evaluation.significance import (
@@ -16,9 +17,6 @@ from g2r.evaluation.significance import (
     Estimate,
     SeedSpread,
     bootstrap_mean,
-    holm,
-    paired_difference,
-    seed_spread,
 )
 from g2r.evaluation.tables import Table, table
 
@@ -81,7 +79,7 @@ class Comparison:
                     *(row.hits.get(size) for size in sizes),
                     row.mrr,
                     row.difference,
-                    _p_text(row.p_adjusted),
+                    p_text(row.p_adjusted),
                     *([row.seeds] if several else []),
                 )
                 for row in self.rows
@@ -159,22 +157,20 @@ def compare_selections(
     orders = {own.context_ids for each in selections.values() for own in each}
     if len(orders) != 1:
         raise InputError("the students were evaluated on different contexts; evaluate all on the same lists")
-    chosen = {name: _first_choices(own, candidates) for name, own in selections.items()}
-    differences = {
-        name: paired_difference(own, chosen[reference], seed=seed)
-        for name, own in chosen.items()
-        if name != reference
+    chosen = {
+        name: [(own.ranks[candidates] == 1).astype(np.float64) for own in each]
+        for name, each in selections.items()
     }
-    adjusted = _adjusted(differences)
+    standings = {s.name: s for s in compare_values(chosen, reference=reference, seed=seed)}
     return Comparison(
         rows=tuple(
             StudentRow(
                 name=name,
                 hits={size: _hits(own, size, seed) for size in dict.fromkeys((candidates, LONG))},
                 mrr=bootstrap_mean(np.mean([1 / s.ranks[candidates] for s in own], axis=0), seed=seed),
-                difference=differences.get(name),
-                p_adjusted=adjusted.get(name),
-                seeds=_seeds(own, candidates),
+                difference=standings[name].difference,
+                p_adjusted=standings[name].p_adjusted,
+                seeds=standings[name].seeds,
             )
             for name, own in selections.items()
         ),
@@ -182,17 +178,6 @@ def compare_selections(
         candidates=candidates,
         contexts=len(orders.pop()),
     )
-
-
-def _p_text(p: float | NotComputed | None) -> str | NotComputed | None:
-    return p if not isinstance(p, float) else "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _adjusted(differences: Mapping[str, Difference | NotComputed]) -> dict[str, float | NotComputed]:
-    """Holm over the differences that could be tested."""
-    tested = {name: d.p for name, d in differences.items() if isinstance(d, Difference)}
-    untested = {name: d for name, d in differences.items() if isinstance(d, NotComputed)}
-    return {**untested, **dict(zip(tested, holm(list(tested.values())), strict=True))}
 
 
 def _first_choices(seeds: Sequence[Selection], size: int) -> Floats:
@@ -203,11 +188,5 @@ def _first_choices(seeds: Sequence[Selection], size: int) -> Floats:
 
 def _hits(seeds: Sequence[Selection], size: int, seed: int) -> Estimate | NotComputed:
     if any(size not in own.ranks for own in seeds):
-        return NotComputed(f"too few responses of other dialogues for lists of {size}")
+        return NotComputed(f"no lists of {size}: too few responses of other dialogues, or too slow a scorer")
     return bootstrap_mean(_first_choices(seeds, size), seed=seed)
-
-
-def _seeds(seeds: Sequence[Selection], size: int) -> SeedSpread | NotComputed | None:
-    if len(seeds) == 1:
-        return None
-    return seed_spread([float(np.mean(own.ranks[size] == 1)) for own in seeds])

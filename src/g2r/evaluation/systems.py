@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
-from g2r.bot import Bot
+from g2r.bot import Bot, Reply
 from g2r.config import BotConfig, GenerateConfig
 from g2r.dialogue import Context, Example
 from g2r.duplicates import likeness
 from g2r.errors import InputError
 from g2r.evaluation.bm25 import Bm25
+from g2r.evaluation.scorers import Scorer
 from g2r.teachers.base import Teacher
 
 GREEDY = GenerateConfig(method="beam", beams=1, responses_per_context=1)
@@ -33,10 +34,12 @@ class SystemReply:
     Attributes:
         text: the reply; None if it has none to say.
         timings_ms: wall-clock milliseconds by phase; "total" is always there.
+        score: the system's own score of it, comparable within the system alone; None if it has none.
     """
 
     text: str | None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    score: float | None = None
 
 
 class System(Protocol):
@@ -130,15 +133,82 @@ class TeacherSystem:
         return _timed(written)
 
 
-class BotSystem:
-    """Says what a bot says; the bot applies its own rules."""
+class HybridSystem:
+    """Retrieve and refine: a teacher writes with a retrieved reply put into its context.
 
-    def __init__(self, bot: Bot) -> None:
-        self._bot = bot
+    The retrieved reply follows the last turn after `separator`. A teacher that was not trained with such
+    hints may copy it or pass over it: this is the plain form of the method, without that training.
+    """
+
+    def __init__(
+        self,
+        retriever: System,
+        teacher: Teacher,
+        settings: GenerateConfig = GREEDY,
+        *,
+        separator: str = " / ",
+        seed: int = 0,
+    ) -> None:
+        self._retriever, self._teacher, self._settings = retriever, teacher, settings
+        self._separator, self._seed = separator, seed
 
     def reply(self, context: Context) -> SystemReply:
-        answer = self._bot.reply(context, candidates=1)
-        return SystemReply(answer.text or None, answer.timings_ms)
+        """Raises TeacherError if the teacher fails."""
+        found = self._retriever.reply(context)
+        hinted = (*context[:-1], f"{context[-1]}{self._separator}{found.text}") if found.text else context
+
+        def written() -> str | None:
+            (samples,) = self._teacher.generate([hinted], self._settings, seed=self._seed)
+            return first_unsaid((sample.text for sample in samples), context)
+
+        refined = _timed(written)
+        phases = {"retrieve": found.timings_ms["total"], "refine": refined.timings_ms["total"]}
+        return SystemReply(refined.text, {**phases, "total": sum(phases.values())})
+
+
+class BotSystem:
+    """Says what a bot says; the bot applies its own rules.
+
+    Args:
+        encoding_ms: what encoding a context takes, where the bot's encoder remembers it from before.
+    """
+
+    def __init__(self, bot: Bot, *, encoding_ms: Mapping[Context, float] | None = None) -> None:
+        self._bot = bot
+        self._encoding_ms = encoding_ms or {}
+
+    def reply(self, context: Context) -> SystemReply:
+        found = self.candidates(context, 1)
+        return SystemReply(found.text or None, found.timings_ms, found.score if found.text else None)
+
+    def candidates(self, context: Context, k: int) -> Reply:
+        """The bot's reply with its best `k` candidates and the whole time it takes."""
+        found = self._bot.reply(context, candidates=k)
+        phases = {phase: ms for phase, ms in found.timings_ms.items() if phase != "total"}
+        phases["encode"] = self._encoding_ms.get(context, phases["encode"])
+        return replace(found, timings_ms={**phases, "total": sum(phases.values())})
+
+
+class RerankSystem:
+    """Says the one of a bot's best `k` candidates that another scorer puts first."""
+
+    def __init__(self, retriever: BotSystem, scorer: Scorer, *, k: int) -> None:
+        self._retriever, self._scorer, self._k = retriever, scorer, k
+
+    def reply(self, context: Context) -> SystemReply:
+        """Raises InputError if the scorer gives NaN."""
+        found = self._retriever.candidates(context, self._k)
+        start = time.perf_counter()
+        texts = [candidate.text for candidate in found.candidates]
+        (scores,) = self._scorer([context], [texts]) if texts else ([],)
+        if np.isnan(scores).any():
+            raise InputError(f"the re-ranker scores {texts[int(np.isnan(scores).argmax())]!r:.60} with NaN")
+        best = int(np.argmax(scores)) if texts else None
+        ms = _since(start)
+        timings = {**found.timings_ms, "rerank": ms, "total": found.timings_ms["total"] + ms}
+        if best is None:
+            return SystemReply(None, timings)
+        return SystemReply(texts[best], timings, float(scores[best]))
 
 
 def _timed(work: Callable[[], str | None]) -> SystemReply:
