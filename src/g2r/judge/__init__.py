@@ -1,0 +1,1 @@
+"""The judge: a cross-encoder that rates (context, response) pairs, for distillation and as a second stage."""
