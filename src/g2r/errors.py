@@ -23,3 +23,7 @@ class ArtifactError(G2RError):
 
 class DependencyError(G2RError):
     """An optional dependency is missing. The message holds the pip command that installs it."""
+
+
+class VettingError(G2RError):
+    """A classifier of responses failed: its endpoint cannot be reached, refuses, or answers something else."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,12 +261,15 @@ def index_stage(
         from g2r.bank import ResponseBank
         from g2r.bot import open_encoder
         from g2r.index import build_bank
+        from g2r.vetting import ban_flagged, open_classifier
 
+        classifiers = [open_classifier(name) for name in config.vet]
         return build_bank(
             ResponseBank.from_examples(read_examples(source), config=config),
             open_encoder(student, precision="fp32"),
             config,
             output,
+            vet=partial(ban_flagged, classifiers=classifiers),
             progress=progress,
         )
 

@@ -35,14 +35,19 @@ def like_forbidden(texts: Sequence[str], forbidden: Mapping[str, str]) -> dict[i
     return found
 
 
+def decided_on(changes: Iterable[Change]) -> frozenset[str]:
+    """The ids of the responses that were banned, allowed again or kept: no rebuild decides about them anew."""
+    return frozenset(change.response_id for change in changes if change.action in ("ban", "unban", "keep"))
+
+
 def near_duplicate_bans(
     built: BankTable, forbidden: Mapping[str, str], changes: Iterable[Change]
 ) -> list[Change]:
     """Bans for the rows that are near duplicates of forbidden texts.
 
-    A response about which `changes` hold a ban or its undoing was decided on, and is left as it is.
+    A response about which `changes` hold a decision is left as it is.
     """
-    decided = {change.response_id for change in changes if change.action in ("ban", "unban")}
+    decided = decided_on(changes)
     if not forbidden:
         return []
     texts = built.texts

@@ -17,7 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 LOG_FILE = "log.jsonl"
-Action = Literal["add", "ban", "unban", "tag", "untag"]
+Action = Literal["add", "ban", "unban", "tag", "untag", "keep"]
 _OPTIONAL = ("by", "text", "contexts", "sources")
 
 
@@ -26,10 +26,10 @@ class Change:
     """What was done to a response, why, by whom, and when.
 
     Attributes:
-        action: add, ban, unban, tag or untag.
+        action: add, ban, unban, tag, untag, or keep: reviewed, and left as it is in spite of the flags in `tags`.
         response_id: whose.
         reason: why, in the words of whoever did it.
-        tags: those put on or taken off.
+        tags: those put on or taken off; of keep, the labels of the flags.
         at: when, UTC.
         by: who; "" where nobody said.
         text: of what is added or banned: what is forbidden stays known when its row is gone.

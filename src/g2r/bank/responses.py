@@ -261,6 +261,8 @@ class ResponseBank(Sequence[BankResponse]):
         return replace(change, text=self.text(row)) if change.action == "ban" else change
 
     def _adds_something(self, change: Change) -> bool:
+        if self.find(change.response_id) is None:
+            return True
         before, after = self._changes.state, self._changes.after([change])
         return (before.fresh, before.tags) != (after.fresh, after.tags)
 
@@ -276,19 +278,20 @@ class ResponseBank(Sequence[BankResponse]):
         return self._changes.refresh()
 
     def continuing(self, earlier: Sequence[Change]) -> Self:
-        """This bank as the successor of another one, of whose log it takes over everything.
+        """This bank as the successor of another one, of whose log it takes over everything, besides its own.
 
-        What was added there is among the rows of the result, so that its index has their keys. What was
-        banned there is banned, and so are its near duplicates among the rows, unless the log holds a
+        What was added is among the rows of the result, so that its index has their keys. What was
+        banned is banned, and so are its near duplicates among the rows, unless the log holds a
         decision about them. `counts` tells how many of each.
         """
-        state = replay(state_of(self.built), earlier, self.built)
+        history = [*earlier, *not_among(self.log, earlier)]
+        state = replay(state_of(self.built), history, self.built)
         bank = (
             self.from_responses(folded(self.built, state))
             if state.fresh
             else type(self)(self.built.arrow, version=self.version)
         )
-        bank._changes.record([*earlier, *not_among(self.log, earlier)])
+        bank._changes.record(history)
         carried = near_duplicate_bans(bank.built, bank.forbidden, bank.log)
         bank._changes.record(carried)
         bank.counts = {

@@ -25,6 +25,11 @@ class IndexConfig(StageConfig):
         le=1,
         description="Jaccard likeness from which two responses are one; 1 for equal normal forms only.",
     )
+    vet: tuple[str, ...] = Field(
+        (),
+        description="Classifiers whose flagged responses are banned at the build, e.g. words,personal "
+        "(docs/bank.md).",
+    )
     response_key: float = Field(1.0, ge=0, description="Weight of f(c).g(r), the response's own key.")
     context_key: float = Field(
         0.0, ge=0, description="Weight of max_k f(c).f(c_k) over the contexts the response was written for."
