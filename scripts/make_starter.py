@@ -2,7 +2,8 @@
 
     python scripts/make_starter.py --corpus STARTER --recorded RECORDED --chitchat CHITCHAT -o src/g2r/starter
 
-STARTER holds dialogues.jsonl, situations.jsonl and plain.jsonl; RECORDED train.jsonl.gz and test.jsonl.gz with
+STARTER holds dialogues.jsonl, situations.jsonl and plain.jsonl (coverage.jsonl is written here and has no other
+source); RECORDED train.jsonl.gz and test.jsonl.gz with
 the recorded contexts; CHITCHAT valid.jsonl.gz and test.jsonl.gz. Of the recorded contexts only id, responses,
 scores and batch are kept, of the chitchat conversations only the first 8 characters of their ids: the text of
 both comes from the chitchat-dataset package.
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from g2r.artifacts import replacing
-from g2r.starter import CORPUS
 
+CORPUS = ("dialogues", "situations", "plain")
 RECORDED_FIELDS = ("id", "responses", "scores", "batch")
 
 
@@ -39,7 +40,7 @@ def write(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
 
 
 def make_starter(corpus: Path, recorded: Path, chitchat: Path, out: Path) -> None:
-    """Write the five files of the starter data into `out`."""
+    """Write the files of the starter data that have a source elsewhere into `out`."""
     for name in CORPUS:
         write(out / f"{name}.jsonl", rows(corpus / f"{name}.jsonl"))
     write(

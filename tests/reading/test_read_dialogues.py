@@ -67,7 +67,7 @@ def test_starter_splits_by_dialogue_and_by_situation():
     for example in examples:
         splits.setdefault(example.dialogue_id, set()).add(example.split)
     assert all(len(found) == 1 for found in splits.values())
-    assert examples.counts["dialogues"] == 820 + 700 + 528
+    assert examples.counts["dialogues"] == 820 + 700 + 528 + 615
     assert examples.counts["train"] + examples.counts["valid"] + examples.counts["test"] == len(examples)
     assert all(len(example.originals) >= 1 for example in examples)
     assert {c.source for example in examples for c in example.candidates} == {"starter"}

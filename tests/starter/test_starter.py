@@ -8,9 +8,11 @@ def test_corpus_is_whole():
         "dialogues": 820,
         "situations": 700,
         "plain": 528,
+        "coverage": 615,
     }
     assert all(len(a) == 4 for row in corpus["dialogues"] for a in row["alternatives"].values())
     assert all(len(row["replies"]) == 6 for name in ("situations", "plain") for row in corpus[name])
+    assert all((len(row["contexts"]), len(row["replies"])) == (5, 7) for row in corpus["coverage"])
 
 
 def test_the_record_holds_no_text_of_chitchat():
@@ -43,4 +45,4 @@ def test_self_descriptions_are_told_from_other_replies():
         "Every date we picked clashed with somebody's software update.",
     ):
         assert content_id(text) not in ids
-    assert 100 < len(ids) < 200
+    assert 150 < len(ids) < 400

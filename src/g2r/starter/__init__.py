@@ -10,13 +10,16 @@ from g2r.dialogue import clean_text, content_id
 
 FOLDER = Path(__file__).parent
 
-CORPUS = ("dialogues", "situations", "plain")
+CORPUS = ("dialogues", "situations", "plain", "coverage")
 
 _SELF_DESCRIPTION = re.compile(
     r"\b(?:chatbot|bot|circuits|not human|if i were human|no person here|no little person|"
     r"(?:a|computer|all|only|just|being a) program|(?:of|just) software|^software|"
     r"(?:i'm|as|being) an? (?:[\w-]+ ){0,2}machine|words are all i have|(?:just|from) the internet|"
     r"(?:my|goldfish's|terrible) memory|memory i haven't|can't remember enough|"
+    r"can't (?:taste|see|hear|look (?:it|that|this|things) up)|(?:can only|only) talk about such|chat program|"
+    r"small program|live on electricity|live in the conversation|have (?:real nerves|an inner life|any accounts)|"
+    r"remember past talks|without a clock|cut off from all|"
     r"no clock at this end|boredom needs a clock|can't look outside|no live|don't get any weather|"
     r"weather's beyond me|don't have a body|no body|"
     r"(?:just|only|plain|outside) english|english is|only really speak english)\b",
@@ -25,7 +28,7 @@ _SELF_DESCRIPTION = re.compile(
 
 
 def corpus() -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the starter corpus, by file: dialogues, situations, plain."""
+    """Return the rows of the starter corpus, by file: dialogues, situations, plain, coverage."""
     return {name: _rows(name) for name in CORPUS}
 
 
@@ -56,7 +59,7 @@ def _responses() -> set[str]:
     return {
         *(text for row in rows["dialogues"] for texts in row["alternatives"].values() for text in texts),
         *(row["turns"][int(key)] for row in rows["dialogues"] for key in row["alternatives"]),
-        *(text for name in ("situations", "plain") for row in rows[name] for text in row["replies"]),
+        *(text for name in ("situations", "plain", "coverage") for row in rows[name] for text in row["replies"]),
     }
 
 
