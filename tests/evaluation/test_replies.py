@@ -63,8 +63,9 @@ def test_table_has_a_row_a_system(replies):
     found = reply_table(measure_replies(replies, EXAMPLES))
     assert found.headers == HEADERS
     assert [row[0] for row in found.rows] == ["human", "bot"]
-    assert found.rows[0][HEADERS.index("judge on record")] == "– [1]"
-    assert "no reply has a rating" in found.notes[0]
+    assert found.rows[0][HEADERS.index("mean ms")] == "– [1]"
+    assert found.rows[0][HEADERS.index("judge on record")] == "– [2]"
+    assert "no reply has a rating" in found.notes[1]
 
 
 def test_a_system_that_says_nothing_is_not_computed(replies):

@@ -2,7 +2,7 @@
 
 from g2r.config.base import StageConfig, parse_config
 from g2r.config.data import DataConfig, SourceConfig
-from g2r.config.evaluation import ReportConfig
+from g2r.config.evaluation import EvaluateConfig, ReportConfig
 from g2r.config.judging import JudgeConfig
 from g2r.config.run import RunConfig, read_run_config
 from g2r.config.serving import BotConfig, ContextView, IndexConfig, ServeConfig
@@ -23,6 +23,7 @@ __all__ = [
     "BotConfig",
     "ContextView",
     "DataConfig",
+    "EvaluateConfig",
     "ExportConfig",
     "GenerateConfig",
     "IndexConfig",

@@ -4,6 +4,7 @@ An exam is given to every student, to BM25 and to every learned scorer alike; a 
 response key, by context keys, and by both.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +34,8 @@ class Exam:
         contexts: of the items (items,), for the leakage check.
         take: the values of a scorer, NaN where it has none: float (items,).
         bounds: values of what knows nothing and of what knows everything (items,).
-        candidates: responses of the items, for context keys; empty if they make no sense here.
+        written_for: contexts that candidates were written for; with them a student sits the exam by context
+            keys too.
         cosines_only: the values mean something for students alone.
     """
 
@@ -43,25 +45,40 @@ class Exam:
     contexts: tuple[Context, ...]
     take: Callable[[Scorer], Floats]
     bounds: Mapping[str, Floats] = field(default_factory=dict)
-    candidates: frozenset[str] = frozenset()
+    written_for: Mapping[str, Sequence[Context]] = field(default_factory=dict)
     cosines_only: bool = False
 
 
-def judged_exam(lists: Sequence[JudgedList], *, good: float = GOOD) -> Exam:
-    """How often a scorer's first choice in a judged list is a good one."""
+def judged_exam(lists: Sequence[JudgedList], *, training: Sequence[Example] = (), good: float = GOOD) -> Exam:
+    """How often a scorer's first choice in a judged list is a good one.
+
+    Args:
+        training: examples that tell what contexts the candidates were written for.
+    """
     judged = [item.scores for item in lists]
+    texts = {text for item in lists for text in item.candidates}
+    written_for: dict[str, list[Context]] = defaultdict(list)
+    for example in training:
+        for text in {c.text for c in example.candidates} & texts:
+            written_for[text].append(example.context)
+    known = (
+        f"Contexts are on record for {len(written_for) / len(texts):.0%} of the candidates; without one the "
+        "context key gives 0."
+        if written_for
+        else "By context keys: not computed, no candidate stands in the training data."
+    )
     return Exam(
         "Judged lists",
         "first choice good",
         f"{len(lists)} lists of retrieved replies with a judge's scores: how often is the first choice one of "
-        f"{good:g} or more? It tells a reply that follows from one that only shares the topic.",
+        f"{good:g} or more? It tells a reply that follows from one that only shares the topic. {known}",
         tuple(item.context for item in lists),
         lambda scorer: evaluate_judged(scorer, lists, good=good).first_good,
         {
             "random choice": np.array([np.mean(np.asarray(scores) >= good) for scores in judged]),
             "best possible": metrics.any_good(judged, good=good),
         },
-        frozenset(text for item in lists for text in item.candidates),
+        dict(written_for),
     )
 
 

@@ -26,6 +26,7 @@ HEADERS = (
     "top share",
     "echo",
     "mean length",
+    "mean ms",
     "judge on record",
     "rated",
 )
@@ -37,6 +38,7 @@ class ReplyMetrics:
 
     Attributes:
         replies: how many contexts it answered; to the others it had nothing to say.
+        mean_ms: wall-clock time of a reply, milliseconds.
         judge: mean of the ratings on record of what it said.
         rated: how many of its replies have one.
     """
@@ -49,6 +51,7 @@ class ReplyMetrics:
     top_share: float | NotComputed
     echo: float | NotComputed
     mean_length: float | NotComputed
+    mean_ms: float | NotComputed
     judge: Estimate | NotComputed
     rated: int
 
@@ -99,11 +102,24 @@ def measure_replies(
     }
     tokens = {name: metrics.casual_tokens([text for _, text in pairs]) for name, pairs in said.items()}
     budget = min((sum(map(len, own)) for own in tokens.values()), default=0)
-    return {name: _measure(pairs, tokens[name], budget, ratings or {}, seed) for name, pairs in said.items()}
+    return {
+        name: _measure(pairs, tokens[name], budget, _mean_ms(replies[name]), ratings or {}, seed)
+        for name, pairs in said.items()
+    }
+
+
+def _mean_ms(replies: Sequence[SystemReply]) -> float | NotComputed:
+    spent = [reply.timings_ms["total"] for reply in replies if "total" in reply.timings_ms]
+    return sum(spent) / len(spent) if spent else NotComputed("no reply was timed")
 
 
 def _measure(
-    said: Sequence[tuple[Example, str]], tokens: metrics.Tokens, budget: int, ratings: Ratings, seed: int
+    said: Sequence[tuple[Example, str]],
+    tokens: metrics.Tokens,
+    budget: int,
+    mean_ms: float | NotComputed,
+    ratings: Ratings,
+    seed: int,
 ) -> ReplyMetrics:
     texts = [text for _, text in said]
     keys = [(e.context_id, normal_form(text)) for e, text in said]
@@ -118,6 +134,7 @@ def _measure(
         top_share=metrics.top_share(texts),
         echo=metrics.echo_rate(texts, [e.context for e, _ in said]),
         mean_length=lengths if isinstance(lengths, NotComputed) else lengths.mean,
+        mean_ms=mean_ms,
         judge=bootstrap_mean(rated, seed=seed) if rated else NotComputed("no reply has a rating on record"),
         rated=len(rated),
     )
@@ -138,6 +155,7 @@ def reply_table(measured: Mapping[str, ReplyMetrics]) -> Table:
                 m.top_share,
                 m.echo,
                 m.mean_length,
+                m.mean_ms,
                 m.judge,
                 m.rated,
             )
