@@ -15,7 +15,7 @@ import yaml
 
 from byte_students import make_student
 from g2r import starter
-from g2r.artifacts import file_hash, manifest_path, read_examples
+from g2r.artifacts import file_hash, manifest_path, read_examples, read_manifest
 from g2r.bot import Bot
 from g2r.config import (
     DataConfig,
@@ -28,6 +28,7 @@ from g2r.config import (
     TransformersTeacherConfig,
 )
 from g2r.errors import ArtifactError, ConfigError
+from g2r.evaluation.html.page import write_page
 from g2r.pipeline import generate_stage, index_stage, read_stage, report_stage, run, stages, train_stage
 
 TOPICS = ("tea", "rain", "dogs", "chess", "jazz", "bread", "trains", "maths")
@@ -116,6 +117,16 @@ def test_each_stage_adds_what_it_is_for(finished):
     assert {c.source for e in read for c in e.candidates} == {"human"}
     assert {c.source for e in generated for c in e.candidates} == {"human", "recorded"}
     assert all(c.scores.judge is not None for e in scored for c in e.candidates)
+
+
+def test_the_page_of_the_report_holds_its_manifest_and_may_be_made_again(finished):
+    report = finished[1] / "report"
+    manifest, page = read_manifest(report), (report / "report.html").read_text()
+    assert manifest.output in page
+    assert manifest.inputs["student baseline"] in page
+    (report / "report.html").write_text("an older page")
+    assert file_hash(report) == manifest.output
+    assert write_page(report).read_text() == page
 
 
 def test_finished_stages_are_skipped_and_a_change_redoes_what_depends_on_it(finished):

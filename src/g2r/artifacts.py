@@ -193,7 +193,7 @@ def read_examples(path: Path) -> list[Example]:
     ]
 
 
-_NOT_CONTENT = {"manifest.json", "log.jsonl", "flags.jsonl", "onnx"}
+_NOT_CONTENT = {"manifest.json", "log.jsonl", "flags.jsonl", "onnx", "report.html"}
 """In a folder: what describes it, what changes beside it, what is made from it."""
 
 

@@ -78,6 +78,7 @@ class Stage:
         mark: a file that every folder of this kind holds; empty if the artifact is a single file.
         journal: finished work of a killed run, of no use once the artifact has its manifest.
         repeatable: False if an input cannot be looked at again, so that the stage is never up to date.
+        finish: makes what shows the artifact with its manifest, once both stand there.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Stage:
     mark: str = ""
     repeatable: bool = True
     journal: Path | None = None
+    finish: Callable[[], object] | None = None
 
     def run(self, *, force: bool = False, progress: StageProgress = unwatched) -> StageSummary:
         """Make the artifact, unless it stands there already, made from the same configuration and inputs.
@@ -120,6 +122,8 @@ class Stage:
             versions=library_versions("numpy", "pyarrow"),
         )
         write_manifest(self.output, manifest)
+        if self.finish:
+            self.finish()
         if self.journal:
             self.journal.unlink(missing_ok=True)
         return StageSummary(self.name, self.output, seconds, counts)
@@ -302,13 +306,18 @@ def report_stage(
             progress=progress,
         )
 
+    def show() -> None:
+        from g2r.evaluation.html.page import write_page
+
+        write_page(output)
+
     inputs = {
         "examples": source,
         **{f"student {n}": p for n, p in students.items()},
         **{f"bank {n}": p for n, p in banks.items()},
     }
     settings = {**config.model_dump(mode="json"), "base": base}
-    return Stage("report", output, settings, inputs, work, mark="summary.md")
+    return Stage("report", output, settings, inputs, work, mark="summary.md", finish=show)
 
 
 def run(

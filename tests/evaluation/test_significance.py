@@ -17,6 +17,7 @@ from g2r.evaluation.significance import (
     holm,
     label_permutation_p,
     paired_difference,
+    resolvable_win_rate,
     seed_spread,
     sign_flip_p,
     sign_test_p,
@@ -169,3 +170,15 @@ def test_holm_lies_between_raw_and_bonferroni(p_values):
 def test_seed_spread():
     spread = seed_spread([0.5, 0.4, 0.6])
     assert (spread.mean, spread.low, spread.high, spread.seeds) == (pytest.approx(0.5), 0.4, 0.6, 3)
+
+
+@pytest.mark.parametrize(("n", "rate"), [(200, 0.60), (400, 0.57), (1000, 0.54)])
+def test_the_win_rate_that_so_many_contexts_resolve_is_found_four_times_in_five(n, rate):
+    assert resolvable_win_rate(n) == pytest.approx(rate, abs=0.006)
+    wins = stats.binom(n, resolvable_win_rate(n))
+    found = sum(wins.pmf(k) for k in range(n + 1) if sign_test_p(k, n - k) < 0.05)
+    assert found == pytest.approx(0.8, abs=0.03)
+
+
+def test_two_contexts_resolve_nothing():
+    assert resolvable_win_rate(2) == 1.0

@@ -1,14 +1,16 @@
 """The report of an evaluation: a folder that people and programs read."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from g2r.artifacts import replacing
+from g2r.errors import InputError
 from g2r.evaluation.metrics import NotComputed
-from g2r.evaluation.tables import Table
+from g2r.evaluation.tables import Table, parse_table
 
 SUMMARY, TABLES, RESULTS = "summary.md", "tables.json", "results.jsonl"
 
@@ -26,13 +28,16 @@ class Section:
 def write_report(
     output: Path, sections: Sequence[Section], items: Iterable[Mapping[str, Any]], *, title: str
 ) -> None:
-    """Write `summary.md`, `tables.json` (values by section title) and `results.jsonl` (one item a context).
+    """Write `summary.md`, `tables.json` (values by section title), `results.jsonl` (one item a context) and their page.
 
     The folder is written whole or not at all.
 
     Raises:
         ArtifactError: it cannot be written.
+        InputError: there is no item, or two have replies of different systems.
     """
+    from g2r.evaluation.html.page import write_page  # which reads what this module writes
+
     with replacing(output) as new:
         new.mkdir()
         (new / SUMMARY).write_text(summary(sections, title=title), encoding="utf-8")
@@ -43,6 +48,7 @@ def write_report(
         with (new / RESULTS).open("w", encoding="utf-8") as handle:
             for item in items:
                 handle.write(json.dumps(as_json(item), ensure_ascii=False, allow_nan=False) + "\n")
+        write_page(new)
 
 
 def summary(sections: Sequence[Section], *, title: str) -> str:
@@ -53,6 +59,28 @@ def summary(sections: Sequence[Section], *, title: str) -> str:
         if section.table:
             parts.append(section.table.markdown())
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def read_summary(markdown: str) -> tuple[str, list[Section]]:
+    """Title and sections, without their values, of what `summary` wrote.
+
+    Raises:
+        InputError: it does not begin with a title.
+    """
+    head, *parts = re.split(r"^## ", markdown, flags=re.MULTILINE)
+    if not head.startswith("# "):
+        raise InputError(f"the summary begins with {head!r:.40}, expected a title (# ...); evaluate again")
+    return head.removeprefix("# ").strip(), [_read_section(part) for part in parts]
+
+
+def _read_section(part: str) -> Section:
+    title, _, body = part.partition("\n")
+    blocks = [block for block in body.strip("\n").split("\n\n") if block]
+    tables = [i for i, block in enumerate(blocks) if block.startswith("| ")]
+    if not tables:
+        return Section(title, "\n\n".join(blocks))
+    start = tables[0]
+    return Section(title, "\n\n".join(blocks[:start]), parse_table(blocks[start], blocks[start + 1 :]))
 
 
 def as_json(value: Any) -> Any:

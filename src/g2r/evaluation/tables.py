@@ -38,24 +38,33 @@ def _cell(value: Value, reasons: dict[str, int]) -> str:
         case NotComputed():
             return f"– [{reasons.setdefault(value.reason, len(reasons) + 1)}]"
         case Estimate():
-            return f"{_number(value.value)} [{_number(value.low)}, {_number(value.high)}]"
+            return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]"
         case Difference():
             sign = "+" if value.value > 0 else ""
-            return f"{sign}{_number(value.value)} [{_number(value.low)}, {_number(value.high)}]"
+            return f"{sign}{number(value.value)} [{number(value.low)}, {number(value.high)}]"
         case SeedSpread():
-            return (
-                f"{_number(value.mean)} ({_number(value.low)} to {_number(value.high)}, {value.seeds} seeds)"
-            )
+            return f"{number(value.mean)} ({number(value.low)} to {number(value.high)}, {value.seeds} seeds)"
         case float():
-            return _number(value)
+            return number(value)
         case _:
             return str(value)
 
 
-def _number(value: float) -> str:
-    """Three decimals, less for what is large: .412, 1.25, 13.8."""
+def number(value: float) -> str:
+    """A number as it is printed: three decimals, less for what is large: .412, 1.25, 13.8."""
     decimals = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1
     return f"{value:.{decimals}f}"
+
+
+def parse_table(markdown: str, notes: Sequence[str] = ()) -> Table:
+    """The table of which `Table.markdown` made these lines; `notes` stood below it."""
+    headers, _, *rows = map(_cells, markdown.splitlines())
+    return Table(headers, tuple(rows), tuple(notes))
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    """The cells of a line: a bar between spaces parts them, one in a cell has a backslash before it."""
+    return tuple(cell.replace("\\|", "|") for cell in line[2:-2].split(" | "))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,0 +1,181 @@
+"""Where the marks of a plot stand: numbers in, positions out; the template draws them.
+
+A horizontal position is a percentage of the plot's width, so that a plot fits every screen while its text keeps
+its size; a vertical one is in pixels from the top.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_LETTER, _LINE, _NARROW = 6.6, 15.0, 300.0
+"""Width of a letter and height of a line of a label, and the width of a narrow plot, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    position: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A scale from `low` to `high`; ticks stand within it, in percent of its length."""
+
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+    log: bool = False
+
+    def position(self, value: float) -> float:
+        """Percent of the way from low to high, 0 to 100."""
+        low, high, value = (math.log10(x) if self.log else x for x in (self.low, self.high, value))
+        return round(min(100.0, max(0.0, 100 * (value - low) / (high - low))), 2)
+
+
+def linear_axis(values: Sequence[float], *, ticks: int = 5) -> Axis:
+    """An axis that holds `values`, from round number to round number."""
+    low, high = min(values), max(values)
+    step = _round_step((high - low) or abs(high) or 1.0, ticks)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return Axis(
+        first * step,
+        last * step,
+        tuple(
+            Tick(round(100 * (i - first) / (last - first), 2), signed(f"{i * step:.{decimals}f}"))
+            for i in range(first, last + 1)
+        ),
+    )
+
+
+def log_axis(values: Sequence[float]) -> Axis:
+    """A logarithmic axis that holds `values` (above 0), from power of ten to power of ten."""
+    first = math.floor(math.log10(min(values)) + 1e-9)
+    last = max(first + 1, math.ceil(math.log10(max(values)) - 1e-9))
+    ticks = tuple(
+        Tick(round(100 * (power - first) / (last - first), 2), f"{10.0**power:g}")
+        for power in range(first, last + 1)
+    )
+    return Axis(10.0**first, 10.0**last, ticks, log=True)
+
+
+def signed(number: str) -> str:
+    """A number as text with a true minus sign; zero has none."""
+    return number.removeprefix("-") if not number.strip("-0.") else number.replace("-", "−")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Positions in percent; `low` and `high` are the edges of the bin, `count` what fell into it."""
+
+    left: float
+    width: float
+    height: float
+    low: float
+    high: float
+    count: int
+
+
+def bin_edges(values: Sequence[float], *, bins: int = 20, whole: bool = False) -> tuple[float, ...]:
+    """Edges of equal bins from the least to the largest value; of whole width for counts."""
+    low, high = min(values), max(values)
+    if whole:
+        step = max(1, math.ceil((high - low + 1) / bins))
+        return tuple(float(low + i * step) for i in range(math.ceil((high - low + 1) / step) + 1))
+    if low == high:
+        return (low - 0.5, high + 0.5)
+    return tuple(float(edge) for edge in np.linspace(low, high, bins + 1))
+
+
+def histogram(values: Sequence[float], edges: Sequence[float], *, top: float) -> tuple[Bar, ...]:
+    """Bars of the bins that hold something; a bar with the share `top` of the values has the full height."""
+    counts, _ = np.histogram(values, bins=edges)
+    width, full = 100 / len(counts), top * len(values)
+    return tuple(
+        Bar(
+            round(i * width, 2),
+            round(width, 2),
+            round(100 * int(count) / full, 2),
+            edges[i],
+            edges[i + 1],
+            int(count),
+        )
+        for i, count in enumerate(counts)
+        if count
+    )
+
+
+def largest_share(values: Sequence[Sequence[float]], edges: Sequence[float]) -> float:
+    """The largest share of its values that a bin of several histograms holds."""
+    return max(float(np.histogram(own, bins=edges)[0].max()) / len(own) for own in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A mark with its label; x in percent, y and label_y in pixels.
+
+    Attributes:
+        left: whether the label stands left of the mark.
+    """
+
+    label: str
+    x: float
+    y: float
+    label_y: float
+    left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    points: tuple[Point, ...]
+    x_axis: Axis
+    y_axis: Axis
+    height: float
+
+
+def scatter(points: Sequence[tuple[str, float, float]], *, height: float = 300, log: bool = True) -> Scatter:
+    """Labelled points (label, x, y); labels are moved apart so far that none covers another on a narrow screen."""
+    x_axis = (log_axis if log else linear_axis)([x for _, x, _ in points])
+    y_axis = linear_axis([y for _, _, y in points])
+    placed: list[Point] = []
+    for label, x, y in sorted(points, key=lambda point: -point[2]):
+        at = x_axis.position(x)
+        down = height * (1 - y_axis.position(y) / 100)
+        placed.append(_beside(label, at, down, placed, height))
+    return Scatter(tuple(placed), x_axis, y_axis, height)
+
+
+def _beside(label: str, x: float, y: float, placed: Sequence[Point], height: float) -> Point:
+    """The point with its label at the free place nearest to it."""
+    left = x > 50
+    shifts = sorted((i * _LINE / 3 for i in range(-60, 61)), key=abs)
+    for shift in shifts:
+        point = Point(label, x, y, y + shift, left)
+        if 0 <= point.label_y <= height and not any(_overlap(point, other) for other in placed):
+            return point
+    return Point(label, x, y, y, left)
+
+
+def _overlap(a: Point, b: Point) -> bool:
+    return abs(a.label_y - b.label_y) < _LINE and _start(a) < _end(b) and _start(b) < _end(a)
+
+
+def _start(point: Point) -> float:
+    at = point.x * _NARROW / 100
+    return at - 10 - _LETTER * len(point.label) if point.left else at - 6
+
+
+def _end(point: Point) -> float:
+    at = point.x * _NARROW / 100
+    return at + 6 if point.left else at + 10 + _LETTER * len(point.label)
+
+
+def _round_step(span: float, ticks: int) -> float:
+    """The step of 1, 2 or 5 times a power of ten that cuts `span` into about `ticks`."""
+    raw = span / ticks
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))

@@ -1,0 +1,85 @@
+"""A small report on disk, made by `write_report` as an evaluation makes it."""
+
+import json
+from pathlib import Path
+
+from g2r.evaluation.metrics import NotComputed
+from g2r.evaluation.report import Section, write_report
+from g2r.evaluation.significance import Difference, Estimate
+from g2r.evaluation.students import Comparison, StudentRow
+
+SYSTEMS = ("baseline", "student", "student, human bank", "original reply")
+EVIL = "</script><script>document.title = 'broken'</script> & <b>bold</b>"
+
+
+def difference(value, p):
+    return Difference(value, value - 0.1, value + 0.1, p, 30)
+
+
+def row(name, value, against=None, p=None):
+    estimate = Estimate(value, value - 0.1, value + 0.1, 30)
+    return StudentRow(name, {20: estimate, 100: NotComputed("too few responses")}, estimate, against, p, None)
+
+
+COMPARISON = Comparison(
+    (
+        row("baseline", 0.5),
+        row("student", 0.8, difference(0.3, 0.0004), 0.0012),
+        row("BM25", 0.3, difference(-0.2, 0.01), 0.03),
+        row("untrained base", 0.49, difference(-0.01, 0.8), 0.8),
+    ),
+    reference="baseline",
+    candidates=20,
+    contexts=30,
+)
+SECTIONS = (
+    Section(
+        "Choosing the original response", "Which was said?\n\nIt is a test.", COMPARISON.table(), COMPARISON
+    ),
+    Section(
+        "Banks",
+        "",
+        None,
+        {"bank": {"responses": 12_000, "searched": 5_000}, "human": {"responses": 7, "searched": 7}},
+    ),
+    Section("Leaks", "Test texts found elsewhere: response in bank, exact: 1."),
+)
+
+
+def item(i):
+    """In every third context the two students say the same; the last one's reply tries to be markup."""
+    student = "I like rain" if i % 3 == 0 else EVIL if i == 29 else f"I like rain number {i}"
+    leak = {"what": "response", "where": "bank", "degree": "exact", "found": EVIL}
+    return {
+        "context_id": f"{i:016x}",
+        "turns": [f"hello {i}", "what about rain?"],
+        "original": f"rain is wet {i}",
+        "ranks": {name: {20: [1 + i % 4], 100: [1 + i]} for name in ("baseline", "student", "BM25")},
+        "replies": {
+            "baseline": "I like rain",
+            "student": student,
+            "student, human bank": None if i == 4 else "maybe",
+            "original reply": f"rain is wet {i}",
+        },
+        "leaks": [leak] if i == 7 else [],
+    }
+
+
+def make_report(folder: Path, *, items=30, title="A run") -> Path:
+    write_report(folder, SECTIONS, [item(i) for i in range(items)], title=title)
+    return folder
+
+
+def write_speeds(folder: Path) -> None:
+    rows = [
+        {"system": name, "responses": 10_000, "p50": p50, "p99": 2 * p50, "recall_at_10": recall}
+        for name, p50, recall in (("baseline", 14.0, 0.99), ("student", 14.2, 0.98), ("BM25", 3.0, None))
+    ]
+    (folder / "latency.json").write_text(json.dumps({"rows": rows}))
+
+
+def rewrite_items(folder: Path, change) -> None:
+    """Change the items of a report on disk."""
+    path = folder / "results.jsonl"
+    items = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(each) + "\n" for each in change(items)))
