@@ -67,3 +67,24 @@ def new_page(browser) -> Iterator[Callable]:
 def overflows(page) -> bool:
     """Whether the page must be scrolled sideways to be read whole."""
     return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+def contrasts(page) -> float:
+    """The lowest contrast (WCAG 2.2) of any visible text against its ground."""
+    return page.evaluate(
+        """() => {
+          const channels = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
+          const light = (colour) => channels(colour).slice(0, 3).map((c) => c / 255)
+            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+          const ground = (node) => {
+            const colour = getComputedStyle(node).backgroundColor;
+            return channels(colour)[3] === 0 && node.parentElement ? ground(node.parentElement) : colour;
+          };
+          const own = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+          return Math.min(...[...document.querySelectorAll("body *")]
+            .filter((node) => own(node) && node.checkVisibility() && node.offsetWidth > 1)
+            .map((node) => [light(getComputedStyle(node).color), light(ground(node))].sort((a, b) => b - a))
+            .map(([above, below]) => (above + 0.05) / (below + 0.05)));
+        }"""
+    )

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import typer
 
-from g2r.cli import banking, distilling, reporting, reviewing, talking
+from g2r.cli import banking, distilling, rating, reporting, reviewing, talking
 from g2r.cli.base import app, errors
 from g2r.errors import G2RError
 
-__all__ = ["banking", "distilling", "main", "reporting", "reviewing", "talking"]
+__all__ = ["banking", "distilling", "main", "rating", "reporting", "reviewing", "talking"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ from g2r.config.base import StageConfig, parse_config
 from g2r.config.data import DataConfig, SourceConfig
 from g2r.config.evaluation import EvaluateConfig, ReportConfig
 from g2r.config.judging import JudgeConfig
+from g2r.config.rating import RateConfig, RatingsConfig
 from g2r.config.run import RunConfig, read_run_config
 from g2r.config.serving import BotConfig, ContextView, IndexConfig, ServeConfig
 from g2r.config.teaching import (
@@ -29,6 +30,8 @@ __all__ = [
     "IndexConfig",
     "JudgeConfig",
     "OpenAITeacherConfig",
+    "RateConfig",
+    "RatingsConfig",
     "RecordedTeacherConfig",
     "ReportConfig",
     "RunConfig",
