@@ -3,16 +3,26 @@
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from g2r.bank import BankContext, BankResponse, Change
+from g2r.bank import ADDED, BankContext, BankResponse, Change, ResponseBank
 from g2r.bot import RankedCandidate, Reply
 from g2r.dialogue import Scores
 
 ResponseId = Annotated[
     str, Field(pattern=r"^[0-9a-f]{16}$", description="Content id of the response's text: 16 hex digits.")
 ]
-Tag = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def _whole_characters(text: str) -> str:
+    """JSON can spell halves of characters (lone surrogates), which no file or answer can hold."""
+    if not text.isascii():
+        text.encode()
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole_characters)]
+Tag = Annotated[Text, Field(min_length=1, max_length=100)]
 Tags = Annotated[list[Tag], Field(max_length=100)]
 
 
@@ -48,11 +58,12 @@ class ErrorBody(Told):
 class ReplyRequest(Asked):
     """A conversation. The server keeps none: each request brings all of it."""
 
-    turns: list[str] = Field(
+    turns: list[Text] = Field(
         description="The conversation so far, oldest first, the last turn said by the partner.",
         examples=[["hi, how are you?"]],
     )
     tags: Tags = Field([], description="Only responses that carry all of them.")
+    without: Tags = Field([], description="No response that carries one of them.")
     candidates: int = Field(5, ge=1, description="Ranked candidates to show.")
 
 
@@ -109,10 +120,11 @@ class ReplyResponse(Told):
     timings_ms: dict[str, float] = Field(
         description="queue (waiting, others of the batch included), encode, search, rules, and their total."
     )
-    bank_version: str
+    bank_version: str = Field(description="Content hash of the bank's rows as they were built.")
+    bank_revision: int = Field(description="How many additions, bans and tags of the bank's log held.")
 
     @classmethod
-    def of(cls, reply: Reply, *, timings_ms: Mapping[str, float], bank_version: str) -> Self:
+    def of(cls, reply: Reply, *, timings_ms: Mapping[str, float]) -> Self:
         return cls(
             text=reply.text,
             response_id=reply.response_id,
@@ -121,7 +133,8 @@ class ReplyResponse(Told):
             abstained=reply.abstained,
             candidates=[CandidateOut.of(candidate) for candidate in reply.candidates],
             timings_ms=dict(timings_ms),
-            bank_version=bank_version,
+            bank_version=reply.bank_version,
+            bank_revision=reply.bank_revision,
         )
 
 
@@ -135,7 +148,7 @@ class BanRequest(Asked):
     """A response to ban or to allow again."""
 
     response_id: ResponseId
-    reason: str = Field("", max_length=1000, description="Kept in the bank's log.")
+    reason: Text = Field("", max_length=1000, description="Kept in the bank's log.")
 
 
 class TagRequest(Asked):
@@ -145,12 +158,25 @@ class TagRequest(Asked):
     tags: Tags = Field(min_length=1)
 
 
+class AddRequest(Asked):
+    """Responses to add to the bank."""
+
+    texts: list[Text] = Field(min_length=1, max_length=1000, description="What may be said.")
+    contexts: list[list[Text]] = Field(
+        [], max_length=100, description="Conversations that each of them answers, turns oldest first."
+    )
+    tags: Tags = []
+    source: Text = Field(ADDED, min_length=1, max_length=100, description="Who wrote them.")
+    reason: Text = Field("", max_length=1000, description="Kept in the bank's log.")
+
+
 class SwapRequest(Asked):
     """What is served from now on."""
 
-    path: str = Field(
+    path: Text = Field(
         min_length=1,
         max_length=4096,
+        pattern=r"^[^\x00]+$",
         description="Folder on the server's machine: a whole bot, or a bank for the student that is served.",
     )
 
@@ -179,6 +205,35 @@ class ResponseOut(Told):
         )
 
 
+class Changed(Told):
+    """What holds for a response after a change."""
+
+    response_id: str
+    banned: bool
+    tags: list[str]
+    bank_version: str
+    bank_revision: int
+
+    @classmethod
+    def of(cls, bank: ResponseBank, response_id: str) -> Self:
+        row = bank.find(response_id)
+        return cls(
+            response_id=response_id,
+            banned=response_id in bank.forbidden,
+            tags=[] if row is None else sorted(bank[row].tags),
+            bank_version=bank.version,
+            bank_revision=bank.revision,
+        )
+
+
+class Added(Told):
+    """Responses as they stand in the bank now."""
+
+    responses: list[ResponseOut]
+    bank_version: str
+    bank_revision: int
+
+
 class ResponsePage(Told):
     """Some of the responses that were asked for."""
 
@@ -195,6 +250,7 @@ class ChangeOut(Told):
     reason: str
     tags: list[str]
     at: str = Field(description="UTC, ISO 8601.")
+    by: str
 
     @classmethod
     def of(cls, change: Change) -> Self:
@@ -204,6 +260,7 @@ class ChangeOut(Told):
             reason=change.reason,
             tags=list(change.tags),
             at=change.at,
+            by=change.by,
         )
 
 

@@ -1,0 +1,95 @@
+"""The application: every route, every limit, one bot behind them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, Response
+
+from g2r.bot import Bot
+from g2r.config import ServeConfig
+from g2r.server import health, openai_api, replies
+from g2r.server.admin import admin_router
+from g2r.server.limits import BodyLimit
+from g2r.server.live import LiveBot
+from g2r.server.logs import RequestLog, log
+from g2r.server.models import ErrorBody
+from g2r.server.refusals import RefusedError, answer_errors
+from g2r.server.service import Service
+
+_STATIC = Path(__file__).with_name("static")
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def create_app(
+    bot: LiveBot | Bot, config: ServeConfig | None = None, *, admin_key: str | None = None
+) -> FastAPI:
+    """Return the application that serves `bot`.
+
+    Args:
+        bot: who answers; a LiveBot can be swapped and remembers it.
+        config: the limits.
+        admin_key: opens /admin to `Authorization: Bearer KEY`; without a key there are no such routes.
+    """
+    config = config or ServeConfig()
+    live = bot if isinstance(bot, LiveBot) else LiveBot(bot)
+    service = Service(live, config)
+
+    @asynccontextmanager
+    async def answering(app: FastAPI) -> AsyncIterator[None]:
+        service.batcher.start()
+        log(
+            "serving",
+            bank_version=live.bot.bank.version,
+            responses=len(live.bot.bank),
+            place=live.place and {"bot": str(live.place.bot), "bank": str(live.place.bank)},
+            admin=bool(admin_key),
+        )
+        yield
+        await service.batcher.stop()
+
+    app = FastAPI(
+        title="g2r",
+        description="A generative chat model distilled into a bank of responses, over HTTP.",
+        version=version("g2r"),
+        lifespan=answering,
+        redirect_slashes=False,
+        responses={status: {"model": ErrorBody} for status in (400, 413, 415, 422, 503)},
+    )
+    app.state.service = service
+    answer_errors(app, service.metrics)
+    app.include_router(replies.router)
+    app.include_router(openai_api.router)
+    app.include_router(health.router)
+    if admin_key:
+        app.include_router(admin_router(admin_key))
+    _add_page(app)
+
+    def count(refusal: RefusedError) -> None:
+        service.metrics.refused.labels(refusal.reason).inc()
+
+    app.add_middleware(BodyLimit, config=config, count=count)
+    app.add_middleware(RequestLog)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the web chat: its page at /, the files that it loads beside it."""
+    for file in sorted(_STATIC.glob("*.*")):
+        app.add_route("/" if file.name == "index.html" else f"/{file.name}", _sender(file))
+
+
+def _sender(file: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def send(request: Request) -> Response:
+        return FileResponse(file, headers=_PAGE_HEADERS)
+
+    return send

@@ -1,0 +1,138 @@
+"""One reply, whichever protocol asked for it: limits, queue, time-out, metrics, log."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+
+from g2r.bot import Bot, Reply
+from g2r.config import ServeConfig
+from g2r.errors import ArtifactError, G2RError
+from g2r.server.batching import Batcher
+from g2r.server.limits import check_conversation
+from g2r.server.live import LiveBot, Question
+from g2r.server.logs import log, note
+from g2r.server.metrics import Metrics
+from g2r.server.refusals import RefusedError
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A reply as it is told to a client.
+
+    Attributes:
+        reply: what the bot said.
+        timings_ms: milliseconds of wall clock: encode, search and rules (of a batch, each one's share), queue (the
+            rest: waiting, others of the batch included) and total, from the request to the answer.
+    """
+
+    reply: Reply
+    timings_ms: Mapping[str, float]
+
+
+class Service:
+    """What the endpoints of one server share."""
+
+    def __init__(self, live: LiveBot, config: ServeConfig) -> None:
+        self.live = live
+        self.config = config
+        self.metrics = Metrics()
+        self.batcher: Batcher[Question, Reply] = Batcher(self._answer, config)
+        self._changing = asyncio.Lock()
+        self._swapping = asyncio.Lock()
+        self.metrics.queue_length.set_function(lambda: len(self.batcher))
+
+    def _answer(self, questions: Sequence[Question]) -> Sequence[Reply]:
+        self.metrics.batch_size.observe(len(questions))
+        return self.live.answer(questions)
+
+    async def reply(
+        self,
+        turns: Sequence[str],
+        *,
+        tags: Collection[str] = (),
+        without: Collection[str] = (),
+        candidates: int,
+    ) -> Said:
+        """Answer a conversation.
+
+        Raises:
+            RefusedError: it is over a limit, the server is overloaded or stops, or the time is over.
+            InputError: there are no turns, or the last one is blank.
+        """
+        context = check_conversation(turns, candidates, self.config)
+        question = Question(context, frozenset(tags), frozenset(without), candidates)
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.config.timeout_s):
+                reply = await self.batcher.ask(question)
+        except TimeoutError:
+            raise RefusedError.timed_out(self.config.timeout_s) from None
+        said = Said(reply, _timings(reply, 1000 * (time.perf_counter() - start)))
+        self._record(context, said)
+        return said
+
+    async def change(self, make: Callable[[Bot], Result]) -> Result:
+        """Change the bot that answers now, or its bank; one change at a time, beside the replies.
+
+        Raises:
+            RefusedError: what was to be written cannot be. Whatever `make` raises.
+        """
+        async with self._changing:
+            try:
+                return await run_in_threadpool(lambda: make(self.live.bot))
+            except ArtifactError as error:
+                log("change refused", error=str(error))
+                raise RefusedError(
+                    503, "it cannot be written, the log says why; nothing is changed", kind="server_error"
+                ) from error
+
+    async def swap(self, path: str) -> tuple[Bot, Bot]:
+        """Serve what `path` names from now on; return it, and what it replaces.
+
+        Raises:
+            RefusedError: it cannot be served, or the swap cannot be written; nothing is changed.
+        """
+        async with self._swapping:
+            try:
+                bot, place = await run_in_threadpool(self.live.load, path)
+            except G2RError as error:
+                log("swap refused", error=type(error).__name__, message=str(error))
+                raise RefusedError(
+                    422,
+                    f"it cannot be served ({type(error).__name__}, the log says why); nothing is changed",
+                    param="path",
+                ) from error
+            return bot, await self.change(lambda _: self.live.adopt(bot, place))
+
+    def _record(self, context: Sequence[str], said: Said) -> None:
+        (self.metrics.abstentions if said.reply.abstained else self.metrics.replies).inc()
+        for phase, spent in said.timings_ms.items():
+            self.metrics.seconds.labels(phase).observe(spent / 1000)
+        note(
+            response_id=said.reply.response_id,
+            score=said.reply.score,
+            bank_version=said.reply.bank_version,
+            bank_revision=said.reply.bank_revision,
+            timings_ms=said.timings_ms,
+        )
+        if self.config.log_text:
+            note(turns=context, text=said.reply.text)
+
+
+def _timings(reply: Reply, total: float) -> Mapping[str, float]:
+    phases = {phase: spent for phase, spent in reply.timings_ms.items() if phase != "total"}
+    queue = max(0.0, total - sum(phases.values()))
+    return {"queue": round(queue, 3), **phases, "total": round(total, 3)}
+
+
+def service_of(request: Request) -> Service:
+    """The service of the app that serves this request."""
+    service: Service = request.app.state.service
+    return service
