@@ -8,11 +8,22 @@ from collections.abc import Sequence
 
 import typer
 
-from g2r.cli import banking, distilling, rating, reporting, reviewing, talking
+from g2r.cli import banking, distilling, evaluating, judging, rating, reporting, reviewing, serving, talking
 from g2r.cli.base import app, errors
 from g2r.errors import G2RError
 
-__all__ = ["banking", "distilling", "main", "rating", "reporting", "reviewing", "talking"]
+__all__ = [
+    "banking",
+    "distilling",
+    "evaluating",
+    "judging",
+    "main",
+    "rating",
+    "reporting",
+    "reviewing",
+    "serving",
+    "talking",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

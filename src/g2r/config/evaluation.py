@@ -35,7 +35,9 @@ class EvaluateConfig(ReportConfig):
         "", description="Ids of the judged lists that are evaluated, one a line; empty for all."
     )
     adversarial: str = Field(
-        "", description="Contexts with positives, adversarial_negatives and random_negatives (DailyDialog++)."
+        "",
+        description="Contexts with positives, adversarial_negatives and random_negatives (DailyDialog++); "
+        "as many as contexts, drawn by seed.",
     )
     ratings: tuple[str, ...] = Field(
         (), description="Human ratings that learned scorers are validated by: turns, response, human_rating."

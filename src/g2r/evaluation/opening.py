@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from g2r.config import EvaluateConfig, OpenAITeacherConfig, RunConfig
 from g2r.dialogue import Example
 from g2r.errors import ConfigError, InputError
@@ -73,7 +75,9 @@ def _list_exams(settings: EvaluateConfig, train: Sequence[Example], notes: list[
     else:
         notes.append("Judged lists: not computed, none were given.")
     if settings.adversarial:
-        exams += adversarial_exams(read_adversarial(Path(settings.adversarial)))
+        items = read_adversarial(Path(settings.adversarial))
+        kept = np.random.default_rng(settings.seed).permutation(len(items))[: settings.contexts]
+        exams += adversarial_exams([items[i] for i in sorted(kept)])
     else:
         notes.append("Adversarial pairs: not computed, none were given.")
     return exams

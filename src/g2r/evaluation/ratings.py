@@ -170,9 +170,12 @@ def validate_scorers(
 
 
 def _margin(rhos: Sequence[Floats], scorer: int) -> Floats:
-    """Mean over the files of rho less the better baseline's: (draws,), of one (scorers,) or (draws, scorers) each."""
+    """Mean over the files of rho less the better baseline's: (draws,), of one (scorers,) or (draws, scorers) each.
+
+    A baseline that does not vary on a file knows nothing of it: it counts as 0.
+    """
     rows = [np.atleast_2d(rho) for rho in rhos]
-    margins = [own[:, scorer] - np.abs(own[:, : len(BASELINES)]).max(axis=1) for own in rows]
+    margins = [own[:, scorer] - np.abs(np.nan_to_num(own[:, : len(BASELINES)])).max(axis=1) for own in rows]
     return np.asarray(np.mean(margins, axis=0), dtype=np.float64)
 
 
