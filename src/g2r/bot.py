@@ -4,28 +4,39 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from g2r.artifacts import replacing
 from g2r.bank import ADDED, BankResponse, ResponseBank, held_log
+from g2r.confidence import (
+    CALIBRATION_FILE,
+    Calibration,
+    fitting_calibration,
+    least_confidence,
+    origin_of,
+    signals_of,
+)
 from g2r.config import BotConfig, IndexConfig, parse_config
 from g2r.dialogue import Context, check_turns
 from g2r.duplicates import jaccard, shingles
 from g2r.encoder import Encoder
-from g2r.errors import ArtifactError, InputError
+from g2r.errors import ArtifactError, ConfigError, InputError
 from g2r.index.additions import Additions, RememberingEncoder
 from g2r.index.base import Hits, ResponseIndex, encode_views
 from g2r.progress import Progress, silent
 from g2r.reply import RankedCandidate, Reply
+from g2r.rerank import Reranker
 
 __all__ = ["Bot", "RankedCandidate", "Reply", "check_turns", "open_encoder"]
 
 _CANDIDATES = 10
 _CONFIG_FILE = "bot.json"
+_JUDGE = "judge"
 
 
 class Bot:
@@ -36,15 +47,38 @@ class Bot:
         bank: what may be said; a ban there holds from the next reply on.
         index: where it is searched.
         config: the rules' numbers.
+        calibration: what makes scores confidences; None before `g2r calibrate`.
+        reranker: the second stage, used if `config.rerank` is over 0.
     """
 
     def __init__(
-        self, encoder: Encoder, bank: ResponseBank, index: ResponseIndex, *, config: BotConfig | None = None
+        self,
+        encoder: Encoder,
+        bank: ResponseBank,
+        index: ResponseIndex,
+        *,
+        config: BotConfig | None = None,
+        calibration: Calibration | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
+        """Put a bot together.
+
+        Raises:
+            ConfigError: it is to abstain by confidence, and the calibration is missing or cannot do that; or
+                it is to rerank, and there is no reranker.
+        """
         self.encoder = encoder
         self.bank = bank
         self.index = index
         self.config = config or BotConfig()
+        self.calibration = calibration
+        self.reranker = reranker
+        if self.config.rerank and reranker is None:
+            raise ConfigError(
+                f"rerank is {self.config.rerank}, but the bot has no judge; write one with g2r judge export "
+                "into its folder judge, or set rerank to 0"
+            )
+        self._least_confidence = least_confidence(self.config, calibration)
         self._student: Path | None = None
         self._remembering = RememberingEncoder(encoder)
         self._additions = Additions(index, {}, self._remembering)
@@ -79,15 +113,17 @@ class Bot:
         bank: str = "bank",
         config: BotConfig | None = None,
     ) -> Self:
-        """Open a folder that `save` or a run wrote: a student, a bank, the bank's index, bot.json if there.
+        """Open a folder that `save` or a run wrote: student, bank, its index; bot.json and judge where there.
 
-        The student runs on ONNX Runtime where it was exported (student/onnx), else on torch. `student` and
+        A calibration.json that was made for another bank or student is not used. The student runs on ONNX Runtime where it was exported (student/onnx), else on torch. `student` and
         `bank` name other subfolders.
 
         Raises:
             InputError: there is no bot in `path`.
-            ConfigError: bot.json holds an unknown option.
-            ArtifactError: the index was built for another bank or student.
+            ConfigError: bot.json holds an unknown option, or asks for a share of bad replies that the
+                calibration cannot hold.
+            ArtifactError: the index was built for another bank or student; so was the calibration, and the
+                bot is to abstain by it.
             DependencyError: the student was not exported, and torch is missing.
         """
         from g2r.index.faiss import FaissIndex
@@ -100,7 +136,11 @@ class Bot:
         encoder = open_encoder(path / student)
         responses = ResponseBank.load(path / bank)
         found = FaissIndex.load(path / bank / "index", bank=responses, encoder=encoder)
-        bot = cls(encoder, responses, found, config=config or _read_config(path / _CONFIG_FILE))
+        config = config or _read_config(path / _CONFIG_FILE)
+        origin = origin_of(responses.version, encoder.fingerprint, found.config)
+        calibration = fitting_calibration(path / CALIBRATION_FILE, origin, config)
+        judge = Reranker.load(path / _JUDGE) if (path / _JUDGE).is_dir() else None
+        bot = cls(encoder, responses, found, config=config, calibration=calibration, reranker=judge)
         bot._student = path / student
         return bot
 
@@ -129,8 +169,12 @@ class Bot:
             else:
                 (new / "student").mkdir()
                 write_encoder(new / "student")
+            if self.reranker is not None:
+                shutil.copytree(self.reranker.folder, new / _JUDGE)
             self.index.save(new / "bank" / "index")
             (new / _CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            if self.calibration:
+                (new / CALIBRATION_FILE).write_text(self.calibration.model_dump_json(indent=2) + "\n")
             self.bank.write(new / "bank", earlier=saved.enter_context(held_log(path / "bank")))
         self.bank.attach(path / "bank")
 
@@ -249,9 +293,11 @@ class Bot:
         """The best `k` candidates that the rules leave, whether the bot would abstain or not."""
         return self.reply(turns, tags=tags, without=without, candidates=k).candidates
 
-    def _choose(self, context: Context, search: Callable[[int], Hits], wanted: int, encoding: float) -> Reply:
-        """Search deeper and deeper until the rules leave `wanted` candidates, or nothing more is there."""
+    def _choose(self, context: Context, search: Callable[[int], Hits], shown: int, encoding: float) -> Reply:
+        """Search deeper and deeper until the rules leave enough candidates, or nothing more is there."""
         said = [shingles(turn) for turn in context if turn]
+        least = 2 if self.calibration else 1  # the confidence depends on the second one
+        wanted = max(shown, least, self.config.rerank)
         searching, filtering, k = 0.0, 0.0, max(self.config.top_k, wanted)
         while True:
             started = time.perf_counter()
@@ -264,9 +310,26 @@ class Bot:
                 break
             k *= 4
         started = time.perf_counter()
-        ranked = tuple(self._candidate(hits, place) for place in places)
+        ranked = [self._candidate(hits, place) for place in places]
         filtering += time.perf_counter() - started
-        return self._answer(ranked, encoding, searching, filtering)
+        seconds = {"encode": encoding, "search": searching, "rules": filtering}
+        if self.reranker is not None and self.config.rerank:
+            started = time.perf_counter()
+            ranked = self._reranked(self.reranker, context, ranked)
+            seconds["rerank"] = time.perf_counter() - started
+        return self._answer(tuple(ranked), shown, seconds)
+
+    def _reranked(
+        self, reranker: Reranker, context: Context, ranked: Sequence[RankedCandidate]
+    ) -> list[RankedCandidate]:
+        """The first `config.rerank` candidates in the order of the second stage, the others after them."""
+        first, others = ranked[: self.config.rerank], ranked[self.config.rerank :]
+        ratings = reranker.scores(context, [candidate.text for candidate in first]).tolist()
+        rated = [
+            replace(c, rating=rating, score=rating + self.config.rerank_weight * c.score)
+            for c, rating in zip(first, ratings, strict=True)
+        ]
+        return [*sorted(rated, key=lambda c: -c.score), *others]
 
     def _unsaid(self, hits: Hits, said: Sequence[frozenset[str]], wanted: int) -> list[int]:
         """The first places among the hits that repeat no turn of the conversation, neither bot's nor partner's."""
@@ -292,24 +355,28 @@ class Bot:
             tags=response.tags,
         )
 
-    def _answer(
-        self, ranked: tuple[RankedCandidate, ...], encoding: float, searching: float, filtering: float
-    ) -> Reply:
+    def _answer(self, ranked: tuple[RankedCandidate, ...], shown: int, seconds: Mapping[str, float]) -> Reply:
         score = ranked[0].score if ranked else None
-        bar = self.config.min_score
-        abstained = score is None or (bar is not None and score < bar)
-        seconds = {"encode": encoding, "search": searching, "rules": filtering}
-        seconds["total"] = sum(seconds.values())
+        confidence = self.calibration.confidence(signals_of(ranked)) if self.calibration and ranked else None
+        abstained = (
+            not ranked or _under(score, self.config.min_score) or _under(confidence, self._least_confidence)
+        )
+        timings = {**seconds, "total": sum(seconds.values())}
         return Reply(
             text="" if abstained else ranked[0].text,
             response_id=None if abstained else ranked[0].response_id,
             score=score,
-            candidates=ranked,
-            timings_ms={phase: round(1000 * spent, 3) for phase, spent in seconds.items()},
+            candidates=ranked[:shown],
+            timings_ms={phase: round(1000 * spent, 3) for phase, spent in timings.items()},
             abstained=abstained,
             bank_version=self.bank.version,
             bank_revision=self.bank.revision,
+            confidence=confidence,
         )
+
+
+def _under(value: float | None, bar: float | None) -> bool:
+    return value is not None and bar is not None and value < bar
 
 
 def open_encoder(folder: Path, *, precision: Literal["auto", "fp32", "int8"] = "auto") -> Encoder:

@@ -57,9 +57,31 @@ class BotConfig(StageConfig):
         0.8, gt=0, le=1, description="Jaccard likeness from which a response counts as said before."
     )
     min_score: float | None = Field(None, description="Abstain when the best score is lower.")
+    rerank: int = Field(
+        0,
+        ge=0,
+        description="Retrieved responses that the judge of the bot rates, to say its best; 0 for no judge.",
+    )
+    rerank_weight: float = Field(
+        0.0, ge=0, description="Weight of the student's score beside the judge's rating of 0 to 10."
+    )
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="Abstain when the calibrated confidence is lower (g2r calibrate)."
+    )
+    max_bad_replies: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Abstain so often that at most this share of what is said is bad (g2r calibrate).",
+    )
     without: tuple[str, ...] = Field(
         (), description="Never say responses with one of these tags, e.g. self-description."
     )
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether the bot abstains by confidence."""
+        return self.min_confidence is not None or self.max_bad_replies is not None
 
 
 class ServeConfig(StageConfig):
