@@ -13,6 +13,9 @@ Context = tuple[str, ...]
 """The turns so far, oldest first, the last one said by the partner."""
 
 HUMAN = "human"
+RETRIEVED = "retrieved"
+"""Source of a candidate that a student retrieved for the context: nobody wrote it as an answer there."""
+
 SPLITS = ("train", "valid", "test")
 
 
@@ -91,7 +94,7 @@ class Candidate:
 
     Attributes:
         text: the response, cleaned.
-        source: "human", or the name of the teacher that wrote it.
+        source: "human", the name of the teacher that wrote it, or "retrieved" (on-policy).
         original: True if it was said in the dialogue itself, False if a teacher added it.
         scores: the teacher's scores of it.
     """
@@ -123,6 +126,11 @@ class Example:
     def originals(self) -> tuple[Candidate, ...]:
         """The candidates said in the dialogue itself."""
         return tuple(c for c in self.candidates if c.original)
+
+    @property
+    def written(self) -> tuple[Candidate, ...]:
+        """The candidates that somebody wrote as answers, all but the retrieved."""
+        return tuple(c for c in self.candidates if c.source != RETRIEVED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class OnnxEncoder:
         self._folder = folder
         self._threads = threads
         form = record.form
-        self._context_graph = _open_graph(folder / GRAPH_FILES[precision], threads)
+        self._context_graph = open_graph(folder / GRAPH_FILES[precision], threads)
         self._context_tokenizer = _open_tokenizer(
             folder, form.max_context_tokens, cut="right" if form.turn_order == "newest_first" else "left"
         )
@@ -205,10 +205,10 @@ class OnnxEncoder:
     def _response_graph(self) -> Any:
         """Opened at first use: a bot that only replies never encodes a response."""
         if self.record.towers == "separate":
-            return _open_graph(self._folder / RESPONSE_GRAPH_FILE, self._threads)
+            return open_graph(self._folder / RESPONSE_GRAPH_FILE, self._threads)
         if self.precision == "fp32":
             return self._context_graph
-        return _open_graph(self._folder / GRAPH_FILES["fp32"], self._threads)
+        return open_graph(self._folder / GRAPH_FILES["fp32"], self._threads)
 
     @cached_property
     def _response_tokenizer(self) -> Tokenizer:
@@ -236,26 +236,38 @@ def pad_tokens(ids: Sequence[Sequence[int]], *, pad_id: int) -> dict[str, NDArra
     return inputs
 
 
-def _open_graph(path: Path, threads: int) -> Any:
+def open_graph(path: Path, threads: int) -> Any:
+    """The ONNX Runtime session of a graph, `threads` a call, 0 for one a core.
+
+    Raises:
+        ArtifactError: the file is missing, or no graph that can be run.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _UNREADABLE as error:
-        raise ArtifactError(
-            f"{path} is missing or no graph that can be run; export the student again"
-        ) from error
+        raise ArtifactError(f"{path} is missing or no graph that can be run; export it again") from error
 
 
-def _open_tokenizer(folder: Path, max_tokens: int, *, cut: Literal["left", "right"]) -> Tokenizer:
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of an exported model.
+
+    Raises:
+        ArtifactError: the file is missing or broken.
+    """
     path = folder / TOKENIZER_FILE
     try:
         text = path.read_text(encoding="utf-8")
         json.loads(text)["model"]  # tokenizers has no error class of its own for a broken file
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is missing or no tokenizer; export the student again") from error
-    tokenizer = Tokenizer.from_str(text)
+        raise ArtifactError(f"{path} is missing or no tokenizer; export it again") from error
+    return Tokenizer.from_str(text)
+
+
+def _open_tokenizer(folder: Path, max_tokens: int, *, cut: Literal["left", "right"]) -> Tokenizer:
+    tokenizer = read_tokenizer(folder)
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens, direction=cut)
     return tokenizer

@@ -74,7 +74,7 @@ def export(
         fp32 = OnnxEncoder.load(new, precision="fp32")
         record = replace(record, fp32_cosine=_compare(student, fp32, contexts[:32], responses[:32]))
         if config.int8:
-            _write_int8(new)
+            write_int8(new)
             if contexts and responses:
                 int8 = OnnxEncoder.load(new, precision="int8")
                 recall = check_int8(fp32, int8, contexts, responses)
@@ -148,14 +148,23 @@ def _write_graphs(student: BiEncoder, folder: Path) -> ExportRecord:
 
 
 def _write_graph(steps: Sequence[nn.Module], path: Path) -> None:
-    inputs = pad_tokens([[1, 2, 3], [1, 2]], pad_id=0)
+    write_graph(_Tower(steps), pad_tokens([[1, 2, 3], [1, 2]], pad_id=0), "vectors", path)
+
+
+def write_graph(model: nn.Module, inputs: Mapping[str, NDArray[np.int64]], output: str, path: Path) -> None:
+    """Write a model of padded tokens as an ONNX graph.
+
+    Args:
+        model: takes the arrays of `inputs`, by position, and gives one tensor, named `output`.
+        inputs: an example of them by name, each (texts, tokens); any sizes will do at run time.
+    """
     sizes = {0: torch.export.Dim("texts", min=1, max=65536), 1: torch.export.Dim("tokens", min=2, max=512)}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            _Tower(steps),
+            model,
             tuple(torch.from_numpy(array) for array in inputs.values()),
             input_names=list(inputs),
-            output_names=["vectors"],
+            output_names=[output],
             dynamic_shapes=dict.fromkeys(inputs, sizes),
             dynamo=True,
             verbose=False,
@@ -164,8 +173,8 @@ def _write_graph(steps: Sequence[nn.Module], path: Path) -> None:
         program.save(str(path))
 
 
-def _write_int8(folder: Path) -> None:
-    """Replace the weight matrices of the context graph by 8-bit ones; activations are quantised as they come."""
+def write_int8(folder: Path) -> None:
+    """Write the graph of `folder` with its weight matrices in 8 bits; activations are quantised as they come."""
     model = onnx.load(folder / GRAPH_FILES["fp32"])
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}

@@ -25,11 +25,14 @@ from g2r.artifacts import (
     write_manifest,
 )
 from g2r.config import (
+    BotConfig,
     DataConfig,
     EvaluateConfig,
     ExportConfig,
     GenerateConfig,
     IndexConfig,
+    JudgeTeacherConfig,
+    OnPolicyConfig,
     RecordedTeacherConfig,
     ReportConfig,
     RunConfig,
@@ -48,6 +51,7 @@ StageProgress = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for the stage of that name."""
 
 _OWNER = "# run: "
+_ROUND = "round"
 
 
 def unwatched(stage: str) -> AbstractContextManager[Progress]:
@@ -206,6 +210,8 @@ def _with_record(source: Path, teacher: TeacherConfig) -> dict[str, Path]:
         inputs |= {"record": Path(teacher.path)} if Path(teacher.path).is_file() else record
     elif isinstance(teacher, TransformersTeacherConfig) and Path(teacher.model).is_dir():
         inputs["model"] = Path(teacher.model)
+    elif isinstance(teacher, JudgeTeacherConfig):
+        inputs["judge"] = Path(teacher.path)
     return inputs
 
 
@@ -282,6 +288,32 @@ def index_stage(
     return Stage(
         f"index {name}", output, config.model_dump(mode="json"), inputs, work, mark="responses.parquet"
     )
+
+
+def retrieve_stage(
+    source: Path,
+    folder: Path,
+    rules: BotConfig,
+    output: Path,
+    *,
+    top: int,
+    student: str = "student",
+    bank: str = "bank",
+) -> Stage:
+    """Examples to examples with what the bot in `folder` finds for their contexts, its second stage left out."""
+    plain = BotConfig(top_k=rules.top_k, repeat_likeness=rules.repeat_likeness, without=rules.without)
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.bot import Bot
+        from g2r.retrieval import retrieve
+
+        bot = Bot.load(folder, student=student, bank=bank, config=plain)
+        examples = retrieve(read_examples(source), bot, top=top, progress=progress)
+        write_examples(examples, output)
+        return examples.counts
+
+    inputs = {"examples": source, "student": folder / student, "bank": folder / bank}
+    return Stage("retrieve", output, {**plain.model_dump(mode="json"), "top": top}, inputs, work)
 
 
 def report_stage(
@@ -407,6 +439,10 @@ def stages(config: RunConfig, folder: Path) -> list[Stage]:
             examples = steps[-1].output
     students = _student_stages(config, examples, folder)
     steps += students.values()
+    if config.onpolicy:
+        rounds = _round_stages(config, config.onpolicy, examples, folder)
+        steps += rounds
+        students |= {s.name.removeprefix("train "): s for s in rounds if s.name.startswith("train ")}
     served = folder / "student"
     steps.append(export_stage(examples, served, config.export))
     banks = {
@@ -430,13 +466,19 @@ def stages(config: RunConfig, folder: Path) -> list[Stage]:
 def _student_stages(config: RunConfig, examples: Path, folder: Path) -> dict[str, Stage]:
     """One training per student and seed; that of the first seed carries the student's plain name.
 
-    A student that names its own seed is trained once, and all seeds start from it.
+    A student that names its own seed is trained once, and all seeds start from it. With on-policy rounds the
+    student that they start from is round0.
     """
+    if config.onpolicy and (taken := {n for n in config.compare if n.startswith(_ROUND)}):
+        raise ConfigError(
+            f"compare names {sorted(taken)}, as the rounds of onpolicy are named; choose another"
+        )
     steps: dict[str, Stage] = {}
     for seed in config.seeds:
         for name, train in config.student_configs().items():
             fixed = "seed" in config.compare.get(name, {})
-            label = name if fixed or seed == config.seeds[0] else f"{name}@{seed}"
+            plain = f"{_ROUND}0" if config.onpolicy and name == "student" else name
+            label = plain if fixed or seed == config.seeds[0] else f"{plain}@{seed}"
             init = f"{train.init}@{seed}" if f"{train.init}@{seed}" in steps else train.init
             if label not in steps:
                 steps[label] = train_stage(
@@ -446,6 +488,41 @@ def _student_stages(config: RunConfig, examples: Path, folder: Path) -> dict[str
                     name=label,
                     init=steps[init].output if init else None,
                 )
+    return steps
+
+
+def _round_stages(config: RunConfig, onpolicy: OnPolicyConfig, examples: Path, folder: Path) -> list[Stage]:
+    """Index, retrieve, score and train, round after round; the last student is the one that is served.
+
+    Raises:
+        ConfigError: nobody is there to score what is retrieved.
+    """
+    teacher = onpolicy.teacher or config.teacher
+    if teacher is None:
+        raise ConfigError(
+            "onpolicy names no teacher, and the run has none; add onpolicy.teacher, e.g. a judge"
+        )
+    steps: list[Stage] = []
+    student = _place(folder, "student", f"{_ROUND}0")
+    for number in range(1, onpolicy.rounds + 1):
+        name = f"{_ROUND}{number}" if number < onpolicy.rounds else "student"
+        place = folder / "rounds" / str(number)
+        bank = index_stage(examples, student, config.bank_configs()["bank"], place / "bank", name=name)
+        retrieved = retrieve_stage(
+            examples,
+            folder,
+            config.bot,
+            place / "retrieved.parquet",
+            top=onpolicy.top,
+            student=str(student.relative_to(folder)),
+            bank=str(bank.output.relative_to(folder)),
+        )
+        scored = score_stage(retrieved.output, teacher, onpolicy.score, place / "scored.parquet")
+        trained = train_stage(
+            scored.output, config.round_config(), _place(folder, "student", name), name=name, init=student
+        )
+        steps += [bank, retrieved, scored, trained]
+        student = trained.output
     return steps
 
 

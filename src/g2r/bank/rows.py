@@ -95,7 +95,7 @@ def collect_responses(
     counts: Counter[str] = Counter()
     uses: defaultdict[str, list[_Use]] = defaultdict(list)
     for example in examples:
-        for candidate in example.candidates:
+        for candidate in example.written:
             reason = _left_out(example, candidate, config)
             counts[reason or "candidates"] += 1
             if not reason:
@@ -112,8 +112,16 @@ def collect_responses(
         groups[group].append(uses[text])
     counts["exact duplicates"] = counts["candidates"] - len(texts)
     counts["near duplicates"] = len(texts) - len(groups)
-    counts["responses"] = len(groups)
-    return [_merge(group, config.contexts_per_response) for group in groups.values()], dict(counts)
+    reusable = [group for group in groups.values() if _contexts(group) >= config.min_contexts]
+    if not reusable:
+        raise InputError(
+            f"no response for the bank: none of {len(groups)} was written for min_contexts={config.min_contexts} "
+            "different contexts; expected some, lower it"
+        )
+    if len(reusable) < len(groups):
+        counts["written for too few contexts"] = len(groups) - len(reusable)
+    counts["responses"] = len(reusable)
+    return [_merge(group, config.contexts_per_response) for group in reusable], dict(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,11 @@ class _Use:
 
     candidate: Candidate
     context: Context
+
+
+def _contexts(group: Sequence[Sequence[_Use]]) -> int:
+    """How many different contexts a response was written for."""
+    return len({use.context for uses in group for use in uses})
 
 
 def _left_out(example: Example, candidate: Candidate, config: IndexConfig) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from g2r.cli.base import DEFAULT_BOT, ConfigFile, Force, Json, Output, app, errors, finish, show, watched
 from g2r.config import (
+    BotConfig,
     DataConfig,
     ExportConfig,
     GenerateConfig,
@@ -28,7 +29,7 @@ Teacher = Annotated[
     str,
     typer.Option(
         "--teacher",
-        help="Hub name or folder, recorded:FILE, recorded:chitchat, or openai:MODEL@http://host:port/v1.",
+        help="Hub name or folder, recorded:FILE, judge:FOLDER, or openai:MODEL@http://host:port/v1.",
     ),
 ]
 ExamplesFile = Annotated[Path, typer.Argument(help="Examples written by an earlier stage (parquet).")]
@@ -105,6 +106,25 @@ def score(
 
     settings = section(ScoreConfig, "score", config, options)
     stage = score_stage(examples, teacher_config(teacher, config), settings, output)
+    finish(stage, force=force, as_json=as_json)
+
+
+@app.command()
+def retrieve(
+    examples: ExamplesFile,
+    output: Output,
+    bot: Annotated[Path, typer.Option("--bot", help="A bot or a run.")] = DEFAULT_BOT,
+    bank: Annotated[str, typer.Option("--bank", help="Subfolder of the bank.")] = "bank",
+    top: Annotated[int, typer.Option("--top", help="Responses retrieved for each training context.")] = 30,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """On-policy candidates: what a bot finds for every training context, to be scored and distilled next."""
+    from g2r.pipeline import retrieve_stage
+
+    rules = section(BotConfig, "bot", config, {})
+    stage = retrieve_stage(examples, bot, rules, output, top=top, bank=bank)
     finish(stage, force=force, as_json=as_json)
 
 

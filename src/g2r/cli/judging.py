@@ -58,6 +58,32 @@ def train(
 
 
 @judging.command()
+def export(
+    judge: Annotated[Path, typer.Argument(help="Folder of the judge.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder judge of a bot or a run.")],
+    lists: Annotated[
+        Path | None,
+        typer.Option(
+            "--lists", help="Lists on which the 8-bit graph is compared: id, turns, candidates, scores."
+        ),
+    ] = None,
+    most: Annotated[int, typer.Option("--most", help="Lists compared, at most.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Write a judge as ONNX graphs: the second stage of a bot, used if its config has rerank over 0."""
+    from g2r.evaluation.selection import read_judged_lists
+    from g2r.judge.export import export_judge
+    from g2r.judge.model import Judge
+
+    compared = [(item.context, item.candidates) for item in read_judged_lists(lists)[:most]] if lists else []
+    measured = export_judge(Judge.load(judge), output, lists=compared)
+    if as_json:
+        print(json.dumps({"output": str(output), **measured}))
+    else:
+        errors.print(f"{output}: " + ", ".join(f"{k} {v}" for k, v in measured.items()), markup=False)
+
+
+@judging.command()
 def measure(
     judges: Annotated[list[Path], typer.Argument(help="Folders of judges.")],
     lists: Annotated[Path, typer.Option("--lists", help="Rated lists: id, turns, candidates, scores.")],

@@ -1,15 +1,18 @@
 """One model per stage: the single definition behind the library, the YAML file, the command line and the docs."""
 
 from g2r.config.base import StageConfig, parse_config
+from g2r.config.calibrating import CalibrateConfig
 from g2r.config.data import DataConfig, SourceConfig
 from g2r.config.evaluation import EvaluateConfig, ReportConfig
 from g2r.config.judging import JudgeConfig
+from g2r.config.onpolicy import OnPolicyConfig
 from g2r.config.rating import RateConfig, RatingsConfig
 from g2r.config.run import RunConfig, read_run_config
 from g2r.config.serving import BotConfig, ContextView, IndexConfig, ServeConfig
 from g2r.config.teaching import (
     SCORES,
     GenerateConfig,
+    JudgeTeacherConfig,
     OpenAITeacherConfig,
     RecordedTeacherConfig,
     ScoreConfig,
@@ -22,6 +25,7 @@ from g2r.config.training import ExportConfig, TrainConfig
 __all__ = [
     "SCORES",
     "BotConfig",
+    "CalibrateConfig",
     "ContextView",
     "DataConfig",
     "EvaluateConfig",
@@ -29,6 +33,8 @@ __all__ = [
     "GenerateConfig",
     "IndexConfig",
     "JudgeConfig",
+    "JudgeTeacherConfig",
+    "OnPolicyConfig",
     "OpenAITeacherConfig",
     "RateConfig",
     "RatingsConfig",

@@ -27,6 +27,9 @@ class JudgeConfig(StageConfig):
     retrieved_pool: int = Field(
         20_000, ge=2, description="Responses the retriever chooses from, drawn by seed."
     )
+    easy_share: float = Field(
+        0.2, ge=0, le=1, description="First share of next-utterance training with random negatives alone."
+    )
     contrast: int = Field(4, ge=0, description="Negatives added to a scored list of examples, rated 1 of 10.")
     batch_lists: int = Field(16, ge=1, description="Lists in a step.")
     pretrain_share: float = Field(
@@ -42,8 +45,11 @@ class JudgeConfig(StageConfig):
     absolute: float = Field(
         0.5, ge=0, description="Weight of the rating itself beside the order of the list."
     )
-    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate on next utterances.")
-    scored_learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate on scored lists.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate on next utterances.")
+    head_rate: float = Field(
+        10.0, gt=0, description="The new output and the pooler learn so many times as fast as the rest."
+    )
+    scored_learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate on scored lists.")
     warmup_fraction: float = Field(
         0.06, ge=0, lt=1, description="Share of each phase with a rising learning rate."
     )

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from g2r.config.base import StageConfig, parse_config
 from g2r.config.data import DataConfig
 from g2r.config.evaluation import ReportConfig
+from g2r.config.onpolicy import OnPolicyConfig
 from g2r.config.serving import BotConfig, IndexConfig
 from g2r.config.teaching import GenerateConfig, ScoreConfig, TeacherConfig
 from g2r.config.training import ExportConfig, TrainConfig
@@ -24,6 +25,7 @@ class RunConfig(StageConfig):
     generate: GenerateConfig | None = None
     score: ScoreConfig | None = None
     train: TrainConfig = TrainConfig()
+    onpolicy: OnPolicyConfig | None = None
     compare: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Further students, each the train section with these changes."
     )
@@ -74,6 +76,16 @@ class RunConfig(StageConfig):
                 )
             students[name] = config
         return students
+
+    def round_config(self) -> TrainConfig:
+        """The training of every on-policy round.
+
+        Raises:
+            ConfigError: `onpolicy.train` names an unknown option.
+        """
+        changes = self.onpolicy.train if self.onpolicy else {}
+        values = {**self.train.model_dump(), "init": "", "seed": self.seeds[0], **changes}
+        return parse_config(TrainConfig, values, where="onpolicy.train")
 
     def bank_configs(self) -> dict[str, IndexConfig]:
         """The build of each bank by name; "bank" is the one served."""

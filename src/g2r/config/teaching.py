@@ -53,8 +53,17 @@ class OpenAITeacherConfig(StageConfig):
     timeout: float = Field(60.0, gt=0, description="Seconds before a request counts as failed.")
 
 
+class JudgeTeacherConfig(StageConfig):
+    """A trained cross-encoder that rates responses and writes none."""
+
+    kind: Literal["judge"] = "judge"
+    path: str = Field(description="Folder written by g2r judge train.")
+    batch_size: int = Field(64, ge=1, description="Pairs rated at once.")
+
+
 TeacherConfig = Annotated[
-    TransformersTeacherConfig | RecordedTeacherConfig | OpenAITeacherConfig, Field(discriminator="kind")
+    TransformersTeacherConfig | RecordedTeacherConfig | OpenAITeacherConfig | JudgeTeacherConfig,
+    Field(discriminator="kind"),
 ]
 
 

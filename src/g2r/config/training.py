@@ -35,6 +35,11 @@ class TrainConfig(StageConfig):
     max_candidates: int = Field(
         6, ge=1, description="Candidates of a context used in one step, drawn anew each epoch."
     )
+    max_retrieved: int = Field(
+        10,
+        ge=0,
+        description="Retrieved responses of a context in one step: learned from by their scores alone.",
+    )
     score: ScoreName | None = Field(None, description="Teacher score to distil (DM-G2R); none for D-G2R.")
     alpha: float = Field(0.5, ge=0, le=1, description="Weight of the distillation term.")
     teacher_temperature: float = Field(1.0, gt=0, description="Tempers the standardised teacher scores.")

@@ -171,17 +171,17 @@ class NegativeSource:
             self._found.update(zip(new, self._nearest(new), strict=True))
 
     def draw(
-        self, example: Example, count: int, generator: np.random.Generator, *, besides: Collection[str] = ()
+        self, example: Example, count: int, generator: np.random.Generator, *, easy: bool = False
     ) -> list[str]:
         """Draw `count` different wrong responses, hard ones in the proportions of `counts`.
 
         Args:
-            besides: texts that are no negatives either.
+            easy: random ones alone.
 
         Raises:
             InputError: there are not so many different responses.
         """
-        taken = {normal_form(text) for text in (*(c.text for c in example.candidates), *besides)}
+        taken = {normal_form(c.text) for c in example.candidates}
         drawn: list[str] = []
 
         def take(texts: Sequence[str], most: int) -> None:
@@ -194,7 +194,7 @@ class NegativeSource:
                     drawn.append(texts[i])
                     most -= 1
 
-        kinds = self._kinds(example)
+        kinds = {} if easy else self._kinds(example)
         for name in generator.permutation(sorted(kinds)):
             most = getattr(self.counts, str(name))
             take(
@@ -225,12 +225,16 @@ class NegativeSource:
 
 
 def next_utterance_list(
-    example: Example, negatives: NegativeSource, generator: np.random.Generator
+    example: Example, negatives: NegativeSource, generator: np.random.Generator, *, easy: bool = False
 ) -> JudgedResponses:
-    """A fitting response first, wrong ones after it; a candidate that was rated badly does not count as fitting."""
+    """A fitting response first, wrong ones after it; a candidate that was rated badly does not count as fitting.
+
+    Args:
+        easy: random wrong responses alone.
+    """
     fitting = fitting_responses(example)
     right = fitting[int(generator.integers(len(fitting)))]
-    wrong = negatives.draw(example, negatives.counts.total, generator)
+    wrong = negatives.draw(example, negatives.counts.total, generator, easy=easy)
     return JudgedResponses(example.context, (right, *wrong), (1.0, *(0.0 for _ in wrong)), rated=False)
 
 

@@ -88,7 +88,7 @@ class Judge:
         training = Path(path) / TRAINING_FILE
         known = json.loads(training.read_text("utf-8")) if form and training.is_file() else {}
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model.to(where), tokenizer, form or _default_form(tokenizer), training=known)
+        return cls(model.to(where), tokenizer, form or _default_form(tokenizer, config), training=known)
 
     def with_form(self, **changes: Any) -> "Judge":
         """The same model reading pairs in another form.
@@ -165,6 +165,11 @@ class Judge:
             in_body = "embeddings" in name or (layer is not None and int(layer[1]) < first_layers)
             parameter.requires_grad_(not (first_layers >= 0 and in_body))
 
+    def head(self) -> list[Any]:
+        """The parameters of the output and of the pooler under it, which a base has not trained."""
+        body = f"{self.model.base_model_prefix}."
+        return [p for n, p in self.model.named_parameters() if not n.startswith(body) or ".pooler." in n]
+
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder with g2r.json beside it, whole or not at all.
 
@@ -209,9 +214,11 @@ def _no_report() -> Iterator[None]:
         transformers_logging.set_verbosity(level)
 
 
-def _default_form(tokenizer: Any) -> PairForm:
+def _default_form(tokenizer: Any, config: Any) -> PairForm:
     token = tokenizer.sep_token
+    most = PairForm().max_tokens
     return PairForm(
+        max_tokens=min(most, getattr(config, "max_position_embeddings", None) or most),
         separator=f" {token} " if token else "\n",
         token_types="token_type_ids" in tokenizer.model_input_names,
         pad_id=tokenizer.pad_token_id or 0,

@@ -11,27 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from g2r.artifacts import refuse_other, replacing
 from g2r.config import JudgeConfig, parse_config
-from g2r.dialogue import Context, Example
-from g2r.encoder import Encoder
-from g2r.errors import ConfigError, DependencyError
-from g2r.evaluation.metrics import first_choice_good, hits_at, ranks, spearman
-from g2r.judge.data import (
-    JudgedResponses,
-    NegativeCounts,
-    NegativeSource,
-    OnPolicyList,
-    contrasted_list,
-    fitting_responses,
-    next_utterance_list,
-    scored_lists,
-    split_by_dialogue,
-)
+from g2r.dialogue import Example
+from g2r.errors import DependencyError
+from g2r.judge.data import JudgedResponses, OnPolicyList
 from g2r.progress import Progress, silent
-from g2r.training.batches import Schedule
 from g2r.training.checkpoints import claim, workplace, writing
 
 try:
@@ -40,21 +25,16 @@ try:
 except ImportError as error:
     raise DependencyError(f"training needs {error.name}: pip install 'g2r[train]'") from error
 
+from g2r.judge.material import Material, measure, retriever
 from g2r.judge.model import Judge
 from g2r.judge.objective import ListTensors, order_loss, rating_loss
 from g2r.judge.pairs import JUDGE_FILE
-from g2r.student import BiEncoder
 from g2r.training import LOG_FILE, training_precision
 
-KINDS = NEXT, ON_POLICY, SCORED = "next_utterance", "on_policy", "scored"
 BEST, STATE = "best", "state.pt"
-MOST_VALID = 100
-"""Lists of each kind that an evaluation looks at, at most."""
-
-NEAREST = 30
-"""Responses retrieved for a context, of which negatives are drawn."""
 
 PAIRS_AT_ONCE = {"cpu": 32, "cuda": 512}
+"""Pairs of like length in one forward pass, by device."""
 
 
 def train_judge(
@@ -96,7 +76,7 @@ def train_judge(
     folder = workplace(output)
     with writing(output):
         claim(folder, _identity(examples, on_policy, judge, config))
-        material = Material.of(examples, on_policy, config, nearest=_nearest(examples, config))
+        material = Material.of(examples, on_policy, config, nearest=retriever(examples, config))
         log = _Training(judge, material, config, folder, progress).run()
         best = Judge.load(folder / BEST)
         with replacing(output) as new:
@@ -116,137 +96,6 @@ def _identity(
     for item in (*examples, *on_policy):
         digest.update(repr(item).encode())
     return digest.hexdigest()
-
-
-class _Retriever:
-    """The responses of a pool nearest to each context, by an encoder."""
-
-    def __init__(self, encoder: Encoder, pool: Sequence[str]) -> None:
-        self.encoder = encoder
-        self.pool = pool
-        self.keys = encoder.encode_responses(pool)
-
-    def __call__(self, contexts: Sequence[Context]) -> list[list[str]]:
-        count = min(NEAREST, len(self.pool))
-        found = []
-        for scores in self.encoder.encode_contexts(contexts) @ self.keys.T:
-            nearest = np.argpartition(-scores, count - 1)[:count]
-            found.append([self.pool[i] for i in nearest[np.argsort(-scores[nearest])]])
-        return found
-
-
-def _nearest(examples: Sequence[Example], config: JudgeConfig) -> _Retriever | None:
-    if not config.retrieved or not config.retriever:
-        return None
-    pool = list(dict.fromkeys(c.text for e in examples if e.split == "train" for c in e.candidates))
-    drawn = np.random.default_rng([config.seed, 3]).permutation(len(pool))[: config.retrieved_pool]
-    return _Retriever(BiEncoder.load(config.retriever), [pool[i] for i in sorted(drawn)]) if pool else None
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What a training draws its lists from.
-
-    Attributes:
-        next_utterances: contexts with a fitting response.
-        scored: contexts whose candidates are rated.
-        on_policy: rated lists of what a student retrieved.
-        negatives: wrong responses.
-        valid_next, valid_scored: lists that measure, the same at each evaluation.
-    """
-
-    next_utterances: Sequence[Example]
-    scored: Sequence[Example]
-    on_policy: Sequence[OnPolicyList]
-    negatives: NegativeSource
-    valid_next: Sequence[JudgedResponses] = ()
-    valid_scored: Sequence[JudgedResponses] = ()
-
-    @classmethod
-    def of(
-        cls,
-        examples: Sequence[Example],
-        on_policy: Sequence[OnPolicyList],
-        config: JudgeConfig,
-        *,
-        nearest: _Retriever | None = None,
-    ) -> "Material":
-        """Sort what is given by use.
-
-        Raises:
-            ConfigError: no context has a fitting response.
-        """
-        counts = NegativeCounts(
-            **{
-                name: getattr(config, name)
-                for name in ("random", "wrong_turn", "speaker", "said", "retrieved")
-            }
-        )
-        train = [e for e in examples if e.split == "train"]
-        fitting = [e for e in train if fitting_responses(e)]
-        if not fitting or not counts.total:
-            raise ConfigError(
-                "no context of split 'train' has a fitting response, or no negatives are asked for; "
-                "expected dialogues with responses, and one negative a list at least"
-            )
-        kept_apart = split_by_dialogue(
-            [i.dialogue_id for i in on_policy], config.valid_share, seed=config.seed
-        )
-        negatives = NegativeSource(train, counts, nearest=nearest)
-        valid = [e for e in examples if e.split == "valid" and fitting_responses(e)]
-        generator = np.random.default_rng([config.seed, 4])
-        drawn = generator.permutation(len(valid))[:MOST_VALID]
-        negatives.look_up([valid[i].context for i in drawn])
-        measured = [i.judged() for i in on_policy if i.dialogue_id in kept_apart]
-        return cls(
-            next_utterances=fitting,
-            scored=scored_lists(train),
-            on_policy=[i for i in on_policy if i.dialogue_id not in kept_apart],
-            negatives=negatives,
-            valid_next=[next_utterance_list(valid[i], negatives, generator) for i in drawn],
-            valid_scored=measured[:MOST_VALID],
-        )
-
-    def counts(self) -> dict[str, int]:
-        return {
-            NEXT: len(self.next_utterances),
-            SCORED: len(self.scored),
-            ON_POLICY: len(self.on_policy),
-            "valid_next": len(self.valid_next),
-            "valid_scored": len(self.valid_scored),
-        }
-
-    def shares(self, phase: int, config: JudgeConfig) -> dict[str, int]:
-        """Lists of each kind in a step; a kind that is not there leaves its share to the others."""
-        if phase == 0:
-            return {NEXT: config.batch_lists}
-        wanted = {
-            ON_POLICY: config.onpolicy_share if self.on_policy else 0.0,
-            NEXT: config.replay_share,
-        }
-        wanted[SCORED] = max(0.0, 1.0 - sum(wanted.values())) if self.scored else 0.0
-        total = sum(wanted.values()) or 1.0
-        counts = {kind: round(config.batch_lists * share / total) for kind, share in wanted.items()}
-        return {kind: count for kind, count in counts.items() if count} or {NEXT: config.batch_lists}
-
-    def draw(self, kind: str, count: int, step: int, config: JudgeConfig) -> list[JudgedResponses]:
-        """The `count` lists of a kind that train in its step `step`: the seed's and the step's alone."""
-        items: Sequence[Any] = {NEXT: self.next_utterances, ON_POLICY: self.on_policy, SCORED: self.scored}[
-            kind
-        ]
-        generator = np.random.default_rng([config.seed, 5, KINDS.index(kind), step])
-        places = Schedule(len(items), count, config.seed).step(step)
-        chosen = [items[place.context] for place in places]
-        if kind == ON_POLICY:
-            return [item.judged() for item in chosen]
-        self.negatives.look_up([item.context for item in chosen])
-        if kind == NEXT:
-            return [next_utterance_list(item, self.negatives, generator) for item in chosen]
-        return [contrasted_list(item, self.negatives, config.contrast, generator) for item in chosen]
-
-    @property
-    def phases(self) -> int:
-        return 2 if self.scored or self.on_policy else 1
 
 
 @dataclass
@@ -286,8 +135,11 @@ class _Training:
         self.progress = progress
         self.state = _State()
         judge.freeze(config.freeze)
-        parameters = [p for p in judge.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(parameters, weight_decay=config.weight_decay)
+        head = judge.head()
+        own = {id(p) for p in head}
+        body = [p for p in judge.model.parameters() if p.requires_grad and id(p) not in own]
+        groups = [{"params": body, "pace": 1.0}, {"params": head, "pace": config.head_rate}]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         precision = training_precision(config.precision, accelerated=judge.device.type != "cpu")
         self.autocast: Any = (
             torch.autocast(judge.device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
@@ -331,11 +183,12 @@ class _Training:
         config, started = self.config, time.perf_counter()
         peak = config.scored_learning_rate if phase else config.learning_rate
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(done, peak, config.warmup_fraction)
+            group["lr"] = group["pace"] * learning_rate_at(done, peak, config.warmup_fraction)
         lists: list[JudgedResponses] = []
         for kind, count in self.material.shares(phase, config).items():
             step = self.state.drawn.get(kind, 0)
-            lists += self.material.draw(kind, count, step, config)
+            easy = phase == 0 and done < config.easy_share
+            lists += self.material.draw(kind, count, step, config, easy=easy)
             self.state.drawn[kind] = step + 1
         torch.manual_seed(config.seed * 1_000_003 + self.state.step)  # dropout, the same after a resume
         self.judge.model.train()
@@ -344,7 +197,7 @@ class _Training:
         rating = rating_loss(logits, tensors)
         loss = order + config.absolute * rating
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.judge.model.parameters(), config.max_grad_norm)
         self.optimizer.step()
         self._log(
@@ -407,21 +260,3 @@ class _Training:
             shutil.rmtree(self.folder / BEST)
         lines = "".join(json.dumps(entry) + "\n" for entry in self.state.log)
         (self.folder / LOG_FILE).write_text(lines, encoding="utf-8")
-
-
-def measure(judge: Judge, material: Material) -> dict[str, float]:
-    """rho: mean Spearman with the ratings; first_good: share of first choices rated 6 or more; hits@1."""
-    measured: dict[str, float] = {}
-    rated = material.valid_scored
-    if rated:
-        found = judge.score_lists([i.context for i in rated], [i.responses for i in rated])
-        given = [i.scores for i in rated]
-        measured["rho"] = float(np.nanmean(spearman(found, given)))
-        measured["first_good"] = float(first_choice_good(found, given).mean())
-        gaps = [np.abs(a - np.asarray(b)).mean() for a, b in zip(found, given, strict=True)]
-        measured["absolute_error"] = float(np.mean(gaps))
-    lists = material.valid_next
-    if lists:
-        scores = judge.score_lists([i.context for i in lists], [i.responses for i in lists])
-        measured["hits@1"] = hits_at(ranks(np.stack(scores)), 1)
-    return measured

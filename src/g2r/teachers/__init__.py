@@ -1,6 +1,12 @@
 """Large models that write and score responses, and the records of such."""
 
-from g2r.config import OpenAITeacherConfig, RecordedTeacherConfig, TeacherConfig, TransformersTeacherConfig
+from g2r.config import (
+    JudgeTeacherConfig,
+    OpenAITeacherConfig,
+    RecordedTeacherConfig,
+    TeacherConfig,
+    TransformersTeacherConfig,
+)
 from g2r.errors import ConfigError
 from g2r.teachers.base import Sample, Teacher
 
@@ -27,12 +33,17 @@ def open_teacher(config: TeacherConfig) -> Teacher:
             from g2r.teachers.openai import OpenAITeacher
 
             return OpenAITeacher.from_config(config)
+        case JudgeTeacherConfig():
+            from g2r.teachers.judge import JudgeTeacher
+
+            return JudgeTeacher.from_config(config)
 
 
 def parse_teacher(text: str) -> TeacherConfig:
     """Read the command line's short form of a teacher.
 
-    "recorded:FILE", "recorded:chitchat", "openai:MODEL@http://host:port/v1", or a hub name or folder.
+    "recorded:FILE", "recorded:chitchat", "judge:FOLDER", "openai:MODEL@http://host:port/v1", or a hub name or
+    folder.
 
     Raises:
         ConfigError: `text` is none of these.
@@ -40,11 +51,13 @@ def parse_teacher(text: str) -> TeacherConfig:
     kind, _, rest = text.partition(":")
     if kind == "recorded" and rest:
         return RecordedTeacherConfig(path=rest)
+    if kind == "judge" and rest:
+        return JudgeTeacherConfig(path=rest)
     if kind == "openai" and rest:
         model, _, address = rest.partition("@")
         return OpenAITeacherConfig(model=model, **({"base_url": address} if address else {}))
     if text.strip():
         return TransformersTeacherConfig(model=text)
     raise ConfigError(
-        "an empty teacher; expected a hub name or folder, recorded:FILE, or openai:MODEL@http://host:port/v1"
+        "an empty teacher; expected a hub name or folder, recorded:FILE, judge:FOLDER, or openai:MODEL@http://host:port/v1"
     )

@@ -8,14 +8,14 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2r.config import TrainConfig
-from g2r.dialogue import Candidate, Example
+from g2r.dialogue import RETRIEVED, Candidate, Example
 from g2r.duplicates import near_duplicate_groups, normal_form
 from g2r.errors import ConfigError, InputError
 
@@ -34,13 +34,21 @@ class CandidateList:
         example: the context and all its candidates.
         responses: numbers of the responses that train it, each once.
         scores: teacher score of each, NaN where there is none.
+        answers: which of them somebody wrote as an answer: P_i; the others were retrieved for the context and
+            have a place in the distillation term alone.
         forbidden: sorted groups of responses that are no negatives of it.
     """
 
     example: Example
     responses: Ids
     scores: NDArray[np.float64]
+    answers: Mask
     forbidden: Ids
+
+    @property
+    def positives(self) -> Ids:
+        """Numbers of the answers."""
+        return self.responses[self.answers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ def training_data(examples: Sequence[Example], config: TrainConfig) -> TrainingD
     """
     if not examples:
         raise ConfigError("no training examples; expected some of split 'train'")
+    if not config.score:
+        examples = [replace(e, candidates=e.written) for e in examples]  # what was retrieved has no say
     numbers: dict[str, int] = {}
     texts: list[str] = []
     for example in examples:
@@ -95,12 +105,14 @@ def training_data(examples: Sequence[Example], config: TrainConfig) -> TrainingD
     lists = []
     for example in examples:
         best = _best_scores(example, config)
-        if best:
+        answers = {c.response_id for c in _answers(example, config)}
+        if answers:
             lists.append(
                 CandidateList(
                     example,
                     np.array([numbers[response] for response in best], dtype=np.int64),
                     np.array(list(best.values()), dtype=np.float64),
+                    np.array([response in answers for response in best]),
                     np.array(sorted(forbidden[_context_form(example)]), dtype=np.int64),
                 )
             )
@@ -122,10 +134,15 @@ def _context_form(example: Example) -> str:
 def _best_scores(example: Example, config: TrainConfig) -> dict[str, float]:
     """Best score by response id of the candidates that train a context, NaN where there is none."""
     best: dict[str, float] = {}
-    for candidate in example.originals if config.responses == "original" else example.candidates:
+    retrieved = [c for c in example.candidates if c.source == RETRIEVED]
+    for candidate in (*_answers(example, config), *retrieved):
         score = _score(example, candidate, config.score)
         best[candidate.response_id] = float(np.fmax(best.get(candidate.response_id, math.nan), score))
     return best
+
+
+def _answers(example: Example, config: TrainConfig) -> tuple[Candidate, ...]:
+    return example.originals if config.responses == "original" else example.written
 
 
 def _score(example: Example, candidate: Candidate, name: str | None) -> float:
@@ -145,7 +162,8 @@ def _counts(examples: Sequence[Example], lists: Sequence[CandidateList]) -> dict
     return {
         "contexts": len(lists),
         "contexts_without_candidates": len(examples) - len(lists),
-        "candidates": sum(len(c.responses) for c in lists),
+        "candidates": sum(len(c.positives) for c in lists),
+        "retrieved": sum(int((~c.answers).sum()) for c in lists),
         "scored_candidates": sum(scored),
         "contexts_without_target": sum(n < 2 for n in scored),
     }
@@ -228,11 +246,20 @@ def _permutation(count: int, seed: int, epoch: int) -> Ids:
     return np.random.default_rng([seed, 1, epoch]).permutation(count)
 
 
-def draw_candidates(count: int, most: int, *, seed: int, epoch: int, context: int) -> Ids:
-    """Which of `count` candidates train a context in this epoch: all, or `most` drawn evenly, in order."""
+def draw_candidates(
+    count: int, most: int, *, seed: int, epoch: int, context: int, retrieved: bool = False
+) -> Ids:
+    """Which of `count` candidates train a context in this epoch: all, or `most` drawn evenly, in order.
+
+    What is drawn of the retrieved ones does not hang together with what is drawn of the answers.
+    """
     if count <= most:
         return np.arange(count)
-    return np.sort(np.random.default_rng([seed, 2, epoch, context]).choice(count, most, replace=False))
+    return np.sort(
+        np.random.default_rng([seed, 4 if retrieved else 2, epoch, context]).choice(
+            count, most, replace=False
+        )
+    )
 
 
 def draw_negatives(bank_size: int, count: int, *, seed: int, step: int) -> list[int]:
@@ -247,7 +274,7 @@ class Batch:
     Attributes:
         contexts: numbers of its B contexts (its share of the step's).
         encoded: numbers of the responses it encodes (its share of the step's U, which all processes gather).
-        positives, negatives, scored: bool (B, U).
+        positives, negatives, scored: bool (B, U); a retrieved response is scored and neither of the others.
         teacher_scores: float (B, U), NaN where not scored.
     """
 
@@ -294,7 +321,7 @@ class BatchMaker:
         for row, i in enumerate(mine):
             chosen = self.data.lists[places[i].context]
             at = [columns[int(number)] for number in chosen.responses[drawn[i]]]
-            positives[row, at] = True
+            positives[row, at] = chosen.answers[drawn[i]]
             teacher_scores[row, at] = chosen.scores[drawn[i]]
             negatives[row] = real & self.data.negatives(places[i].context, shared.ravel())
         return Batch(
@@ -331,13 +358,21 @@ class BatchMaker:
         return dealt.reshape(-1, self.schedule.processes).T
 
     def _draw(self, place: Place) -> Ids:
-        return draw_candidates(
-            len(self.data.lists[place.context].responses),
-            self.config.max_candidates,
-            seed=self.config.seed,
-            epoch=place.epoch,
-            context=place.context,
-        )
+        """Places of the candidates that train a context in this epoch: answers, then retrieved ones."""
+        answers = self.data.lists[place.context].answers
+        parts = []
+        for retrieved, most in ((False, self.config.max_candidates), (True, self.config.max_retrieved)):
+            (places,) = np.nonzero(answers != retrieved)
+            drawn = draw_candidates(
+                len(places),
+                most,
+                seed=self.config.seed,
+                epoch=place.epoch,
+                context=place.context,
+                retrieved=retrieved,
+            )
+            parts.append(places[drawn])
+        return np.concatenate(parts)
 
     def _responses(self, step: int, places: Sequence[Place], drawn: Sequence[Ids]) -> Ids:
         """Numbers of the U responses of a step, each once."""

@@ -102,7 +102,7 @@ def distill(
 
 
 def _taught(example: Example, config: TrainConfig) -> bool:
-    return config.contexts == "all" or any(not c.original for c in example.candidates)
+    return config.contexts == "all" or any(not c.original for c in example.written)
 
 
 def _start(base: BiEncoder, config: TrainConfig) -> BiEncoder:
@@ -138,7 +138,7 @@ def _identity(data: TrainingData, valid: Sequence[Example], student: BiEncoder, 
     digest.update(student.fingerprint.encode())
     for chosen in data.lists:
         digest.update(chosen.example.context_id.encode())
-        digest.update(chosen.scores.tobytes() + chosen.responses.tobytes())
+        digest.update(chosen.scores.tobytes() + chosen.responses.tobytes() + chosen.answers.tobytes())
     for text in data.responses:
         digest.update(text.encode())
     for example in valid:

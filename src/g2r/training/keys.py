@@ -15,7 +15,7 @@ import numpy as np
 from g2r.config import ContextView
 from g2r.dialogue import Context
 from g2r.index.base import view_of
-from g2r.training.batches import Ids, Mask, TrainingData
+from g2r.training.batches import CandidateList, Ids, Mask, TrainingData
 
 VIEWS: tuple[str, ...] = get_args(ContextView)
 
@@ -87,7 +87,12 @@ class KeyMaker:
     @cached_property
     def _groups(self) -> list[frozenset[int]]:
         """Groups of the responses of each context; near duplicates share one."""
-        return [frozenset(item.forbidden.tolist()) for item in self.data.lists]
+        return [frozenset(item.forbidden.tolist()) - self._retrieved(item) for item in self.data.lists]
+
+    def _retrieved(self, item: CandidateList) -> set[int]:
+        """Groups that a context has for what was retrieved for it alone: no answers that contexts could share."""
+        answers, others = (self.data.groups[item.responses[kind]] for kind in (item.answers, ~item.answers))
+        return set(others.tolist()) - set(answers.tolist())
 
     @cached_property
     def _contexts_of(self) -> dict[int, list[int]]:

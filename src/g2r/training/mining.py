@@ -36,7 +36,7 @@ def mine_negatives(
         nearest = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
         for row, chosen in enumerate(chunk):
             order = nearest[row][np.argsort(-scores[row, nearest[row]], kind="stable")]
-            best = max(scores[row, place[int(number)]] for number in chosen.responses)
+            best = max(scores[row, place[int(number)]] for number in chosen.positives)
             order = order[scores[row, order] < best]
             numbers = data.bank[order]
             numbers = numbers[data.negatives(start + row, numbers)]
@@ -49,8 +49,8 @@ def mine_negatives(
 def _under_candidates(data: TrainingData, context: int, numbers: Ids, judge: Judge) -> Ids:
     """Those of `numbers` that the judge scores under every candidate of the context."""
     chosen = data.lists[context]
-    texts = [data.responses[i] for i in (*chosen.responses, *numbers)]
+    texts = [data.responses[i] for i in (*chosen.positives, *numbers)]
     scores: NDArray[np.float64] = np.array(judge([chosen.example.context], [texts])[0])
-    own, mined = scores[: len(chosen.responses)], scores[len(chosen.responses) :]
+    own, mined = scores[: len(chosen.positives)], scores[len(chosen.positives) :]
     under: Ids = numbers[mined < own.min()]
     return under
