@@ -81,6 +81,19 @@ def test_min_judge_also_keeps_badly_judged_contexts_from_being_keys() -> None:
     assert bank.counts["low judge scores"] == 2
 
 
+def test_min_contexts_keeps_what_was_written_for_several_contexts() -> None:
+    examples = [
+        example(["one"], judged("Fits two!", 7), judged("Fits one.", 7)),
+        example(["two"], judged("fits two", 7), judged("Fits only here, you see.", 7)),
+        example(["two", "more"], judged("Fits only here, you see.", 7)),
+    ]
+    bank = ResponseBank.from_examples(examples, min_contexts=2)
+    assert sorted(len(r.contexts) for r in bank) == [2, 2]
+    assert bank.counts["written for too few contexts"] == 1
+    with pytest.raises(InputError, match="none of 3 was written for min_contexts=3"):
+        ResponseBank.from_examples(examples, min_contexts=3)
+
+
 def test_unscored_responses_pass_min_judge_and_the_best_contexts_are_kept() -> None:
     examples = [example([f"context {i}"], Candidate("Sure.", "t", scores=Scores(-i, 1))) for i in range(5)]
     bank = ResponseBank.from_examples(examples, min_judge=6, contexts_per_response=2)

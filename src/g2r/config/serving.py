@@ -19,6 +19,11 @@ class IndexConfig(StageConfig):
         ("train",), description="Splits whose responses join the bank."
     )
     min_judge: float | None = Field(None, description="Leave out responses whose best judge score is lower.")
+    min_contexts: int = Field(
+        1,
+        ge=1,
+        description="Leave out responses written for fewer contexts: one that fits a single context rarely fits another.",
+    )
     near_duplicates: float = Field(
         0.85,
         gt=0,
