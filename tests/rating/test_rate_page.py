@@ -105,7 +105,7 @@ def test_two_raters_click_through_and_the_numbers_come_out(new_page, replies, tm
         "secret rival": 0.5,
         "secret student": 1.0,
     }
-    assert [(rater["name"], rater["repeats"]) for rater in plain["raters"]][0] == ("ann", 1.0)
+    assert (plain["raters"][0]["name"], plain["raters"][0]["repeats"]) == ("ann", 1.0)
 
 
 def test_the_rater_cannot_tell_who_said_what(new_page, replies, tmp_path) -> None:
@@ -171,7 +171,7 @@ def test_it_is_readable_wide_and_narrow_light_and_dark(new_page, replies, tmp_pa
     with rating(replies, tmp_path / "r.jsonl") as address:
         page = new_page(width=width, height=800, dark=dark)
         page.goto(address)
-        expect(question(page)).to_be_focused()
+        expect(page.locator("#item")).to_be_focused()
         assert not overflows(page)
         assert contrasts(page) >= 4.5
         assert page.locator("figure b").count() == 0
@@ -203,7 +203,7 @@ def test_the_command_serves_the_page_and_ends_on_interrupt(new_page, replies, tm
         address = process.stdout.readline().strip()
         page = new_page()
         page.goto(address)
-        expect(question(page)).to_be_focused()
+        expect(page.locator("#item")).to_be_focused()
         page.keyboard.press("1")
         expect(page.locator("#count")).to_have_text(re.compile("cas: 1 of"))
     finally:

@@ -16,6 +16,8 @@ from g2r.reading.lines import numbered_lines
 
 Kind = Literal["pairwise", "absolute"]
 Purpose = Literal["main", "attention", "repeat"]
+KINDS: tuple[Kind, ...] = ("pairwise", "absolute")
+PURPOSES: tuple[Purpose, ...] = ("main", "attention", "repeat")
 
 HUMAN, RANDOM = "human reply", "random reply"
 """The two sides of an attention item."""

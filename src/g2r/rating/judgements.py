@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, get_args
+from typing import Any, BinaryIO, TypeVar
 
 from g2r.bank.log import locked
 from g2r.errors import ArtifactError, InputError
-from g2r.rating.items import Item, Kind, Purpose
+from g2r.rating.items import KINDS, PURPOSES, Item, Kind, Purpose
 from g2r.reading.entries import Row
 from g2r.reading.formats import json_rows
 from g2r.reading.lines import numbered_lines
 
+ValueT = TypeVar("ValueT", bound=str)
 VERDICTS: dict[Kind, tuple[str, ...]] = {
     "pairwise": ("a", "b", "tie", "both bad"),
     "absolute": ("not sensible", "sensible", "specific"),
@@ -183,13 +184,9 @@ def _take_back(row: Row, said: dict[tuple[str, str], tuple[Judgement, str]]) -> 
 
 
 def _judgement(row: Row) -> Judgement:
-    kind, purpose, verdict = row.text("kind"), row.text("purpose"), row.text("verdict")
-    if kind not in get_args(Kind):
-        raise row.wrong("kind", " or ".join(get_args(Kind)))
-    if purpose not in get_args(Purpose):
-        raise row.wrong("purpose", " or ".join(get_args(Purpose)))
-    if verdict not in VERDICTS[kind]:
-        raise row.wrong("verdict", " or ".join(VERDICTS[kind]))
+    kind = _one_of(KINDS, row, "kind")
+    purpose = _one_of(PURPOSES, row, "purpose")
+    verdict = _one_of(VERDICTS[kind], row, "verdict")
     systems = row.texts("systems")
     if len(set(systems)) != len(systems) or len(systems) != (2 if kind == "pairwise" else 1):
         raise row.wrong("systems", "two different systems for a pair, one for a single reply")
@@ -204,3 +201,11 @@ def _judgement(row: Row) -> Judgement:
         row.number("seconds"),
         row.text("at"),
     )
+
+
+def _one_of(values: tuple[ValueT, ...], row: Row, field: str) -> ValueT:
+    text = row.text(field)
+    for value in values:
+        if value == text:
+            return value
+    raise row.wrong(field, " or ".join(values))

@@ -54,12 +54,18 @@ class Rater:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """System a against system b, one outcome a context; `both_bad` counts judgements, which are ties otherwise."""
+    """System a against system b, one outcome a context.
+
+    Attributes:
+        rate: of a, against b.
+        adjusted_p: Holm's, over all pairs; None without a rate.
+        both_bad: judgements that both replies are bad; they count as ties.
+    """
 
     a: str
     b: str
     rate: WinRate | NotComputed
-    adjusted_p: float | NotComputed
+    adjusted_p: float | None
     both_bad: int
 
 
@@ -139,8 +145,9 @@ def _winner(judgement: Judgement) -> str:
     return sides.get(judgement.verdict, judgement.verdict)
 
 
-def _pair(judgement: Judgement) -> tuple[str, ...]:
-    return tuple(sorted(judgement.systems))
+def _pair(judgement: Judgement) -> tuple[str, str]:
+    a, b = sorted(judgement.systems)
+    return a, b
 
 
 def _rater(name: str, own: Sequence[Judgement], config: RatingsConfig) -> Rater:
@@ -164,7 +171,7 @@ def _rater(name: str, own: Sequence[Judgement], config: RatingsConfig) -> Rater:
 
 def _question(judgement: Judgement) -> tuple[str, ...]:
     """What a repeat shares with the item that it repeats."""
-    return (judgement.kind, judgement.context_id, *_pair(judgement))
+    return (judgement.kind, judgement.context_id, *sorted(judgement.systems))
 
 
 def _share(hits: Sequence[bool], none: str) -> float | NotComputed:
@@ -190,12 +197,7 @@ def _preferences(choices: Sequence[Choice], pairs: Sequence[Judgement]) -> tuple
     rates = {pair: win_rate(outcomes[pair]) for pair in sorted(outcomes)}
     tested = {pair: rate.p for pair, rate in rates.items() if isinstance(rate, WinRate)}
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return tuple(
-        Preference(
-            *pair, rate, adjusted.get(pair, rate if isinstance(rate, NotComputed) else 1.0), both_bad[pair]
-        )
-        for pair, rate in rates.items()
-    )
+    return tuple(Preference(*pair, rate, adjusted.get(pair), both_bad[pair]) for pair, rate in rates.items())
 
 
 def _average(system: str, own: Sequence[Judgement], config: RatingsConfig) -> Average:

@@ -37,7 +37,7 @@ class Shown(BaseModel):
     replies: list[str]
 
 
-class Progress(BaseModel):
+class Standing(BaseModel):
     """Where the rater stands; no item when all are judged."""
 
     rater: str
@@ -64,14 +64,14 @@ class Round:
         self.file = file
         self.rater = rater
 
-    def progress(self) -> Progress:
+    def standing(self) -> Standing:
         """How many items are judged, and the first that is not."""
         judged = {judgement.item_id for judgement in self.file.judgements(self.rater)}
         left = [item for item_id, item in self.items.items() if item_id not in judged]
         done = len(self.items) - len(left)
-        return Progress(rater=self.rater, done=done, total=len(self.items), item=_shown(left))
+        return Standing(rater=self.rater, done=done, total=len(self.items), item=_shown(left))
 
-    def judge(self, judged: Judged) -> Progress:
+    def judge(self, judged: Judged) -> Standing:
         """Write a judgement down.
 
         Raises:
@@ -83,9 +83,9 @@ class Round:
         self.file.append(
             Judgement.of(item, judged.verdict, rater=self.rater, seconds=round(judged.seconds, 2))
         )
-        return self.progress()
+        return self.standing()
 
-    def undo(self) -> Progress:
+    def undo(self) -> Standing:
         """Take the last judgement back; its item comes next.
 
         Raises:
@@ -94,7 +94,7 @@ class Round:
         item_id = self.file.undo(self.rater)
         if item_id in self.items:
             self.items = {item_id: self.items.pop(item_id), **self.items}
-        return self.progress()
+        return self.standing()
 
 
 def _shown(left: Sequence[Item]) -> Shown | None:
@@ -109,7 +109,7 @@ def create_app(items: Sequence[Item], file: JudgementFile, *, rater: str) -> Fas
     state = Round(items, file, rater=rater)
     app = FastAPI(title="g2r rate", openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    app.add_api_route("/item", state.progress, methods=["GET"])
+    app.add_api_route("/item", state.standing, methods=["GET"])
     app.add_api_route("/judge", state.judge, methods=["POST"])
     app.add_api_route("/undo", state.undo, methods=["POST"])
 

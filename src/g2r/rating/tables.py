@@ -69,10 +69,8 @@ def _preference(preference: Preference) -> tuple[Value, ...]:
     if not isinstance(rate, WinRate):
         return (*sides, 0, 0, None, rate, None, None, preference.both_bad)
     share = Estimate(rate.value, rate.low, rate.high, rate.wins + rate.losses)
-    p = f"{rate.p:.2g}"
-    adjusted = preference.adjusted_p
-    holm = f"{adjusted:.2g}" if isinstance(adjusted, float) else adjusted
-    return (*sides, rate.wins, rate.losses, rate.ties, share, p, holm, preference.both_bad)
+    p, adjusted = (f"{value:.2g}" for value in (rate.p, preference.adjusted_p or 0.0))
+    return (*sides, rate.wins, rate.losses, rate.ties, share, p, adjusted, preference.both_bad)
 
 
 def _averages(opinions: Opinions) -> Iterator[Section]:

@@ -22,6 +22,7 @@ const QUESTIONS = {
 const $ = (id) => document.getElementById(id);
 
 let item = null;
+let asked = "";
 let since = 0;
 let busy = false;
 
@@ -56,16 +57,18 @@ function show({ rater, done, total, item: next }) {
   $("count").textContent = `${rater}: ${done} of ${total}`;
   Object.assign($("progress"), { value: done, max: total });
   $("undo").disabled = done === 0;
-  $("item").hidden = !item;
+  $("guide").hidden = $("item").hidden = !item;
   $("end").hidden = Boolean(item);
   if (!item) return $("end").querySelector("h2").focus();
   const { text, verdicts } = QUESTIONS[item.kind];
+  if (item.kind !== asked) $("guide").open = true;
+  asked = item.kind;
   for (const list of document.querySelectorAll("#guide dl")) list.hidden = list.dataset.kind !== item.kind;
   $("turns").replaceChildren(...item.turns.map(turn));
   $("question").textContent = text;
   $("replies").replaceChildren(...item.replies.map(reply));
   $("verdicts").replaceChildren(...verdicts.map(([verdict, label], i) => button(verdict, label, i + 1)));
-  $("question").focus({ preventScroll: true });
+  $("item").focus({ preventScroll: true });
   scrollTo(0, 0);
   since = performance.now();
 }
@@ -89,6 +92,7 @@ function button(verdict, label, key) {
 }
 
 function judge(verdict) {
+  $("guide").open = false;
   const seconds = (performance.now() - since) / 1000;
   return go("judge", { item_id: item.item_id, verdict, seconds: Math.min(seconds, 86_400) });
 }
