@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 from g2r.evaluation.metrics import NotComputed
+from g2r.evaluation.paired import Standing
 from g2r.evaluation.report import Section, write_report
 from g2r.evaluation.significance import Difference, Estimate
-from g2r.evaluation.students import Comparison, StudentRow
+from g2r.evaluation.tables import table
 
 SYSTEMS = ("baseline", "student", "student, human bank", "original reply")
 EVIL = "</script><script>document.title = 'broken'</script> & <b>bold</b>"
@@ -17,25 +18,22 @@ def difference(value, p):
 
 
 def row(name, value, against=None, p=None):
-    estimate = Estimate(value, value - 0.1, value + 0.1, 30)
-    return StudentRow(name, {20: estimate, 100: NotComputed("too few responses")}, estimate, against, p, None)
+    return Standing(name, Estimate(value, value - 0.1, value + 0.1, 30), against, p, None)
 
 
-COMPARISON = Comparison(
-    (
-        row("baseline", 0.5),
-        row("student", 0.8, difference(0.3, 0.0004), 0.0012),
-        row("BM25", 0.3, difference(-0.2, 0.01), 0.03),
-        row("untrained base", 0.49, difference(-0.01, 0.8), 0.8),
-    ),
-    reference="baseline",
-    candidates=20,
-    contexts=30,
+ROWS = (
+    row("baseline", 0.5),
+    row("student", 0.8, difference(0.3, 0.0004), 0.0012),
+    row("BM25", 0.3, difference(-0.2, 0.01), 0.03),
+    row("untrained base", 0.49, difference(-0.01, 0.8), 0.8),
+)
+COMPARISON = {"reference": "baseline", "rows": ROWS}
+TABLE = table(
+    ("student", "hits@1/20", "hits@1/100", "against baseline", "p (Holm)"),
+    [(r.name, r.value, NotComputed("too few responses"), r.difference, r.p_adjusted) for r in ROWS],
 )
 SECTIONS = (
-    Section(
-        "Choosing the original response", "Which was said?\n\nIt is a test.", COMPARISON.table(), COMPARISON
-    ),
+    Section("Choosing the original response", "Which was said?\n\nIt is a test.", TABLE, COMPARISON),
     Section(
         "Banks",
         "",

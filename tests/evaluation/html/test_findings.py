@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
-from reports import COMPARISON, difference
+import pytest
+from reports import COMPARISON, ROWS, difference
 
 from g2r.evaluation.html.findings import Finding, estimates, findings, reference
 from g2r.evaluation.metrics import NotComputed
+from g2r.evaluation.preferences import win_rate
 from g2r.evaluation.report import as_json
 
 
@@ -41,8 +43,8 @@ def test_a_plain_list_of_rows_is_read_too():
 
 
 def test_what_was_not_computed_is_no_finding():
-    row = replace(COMPARISON.rows[1], difference=NotComputed("one context"), p_adjusted=NotComputed("same"))
-    assert findings(as_json(replace(COMPARISON, rows=(row,)))) == ()
+    row = replace(ROWS[1], difference=NotComputed("one context"), p_adjusted=NotComputed("same"))
+    assert findings(as_json({"rows": [row]})) == ()
 
 
 def test_values_without_systems_have_no_findings():
@@ -53,7 +55,29 @@ def test_values_without_systems_have_no_findings():
 
 
 def test_a_difference_of_nothing_is_open_whatever_its_p():
-    assert Finding("a", "m", 0.0, 0.0, 0.0, 0.001, 9, True).verdict == "open"
+    assert Finding("a", "m", 0.0, 0.0, 0.0, 0.001, True).verdict == "open"
+
+
+def test_win_rates_are_even_at_one_half():
+    values = {
+        "reference": "baseline",
+        "systems": {
+            "d": {"outcomes": ["a"], "rate": win_rate(["a"] * 30 + ["b"] * 6)},
+            "dm": {"outcomes": ["a"], "rate": win_rate(["a"] * 9 + ["b"] * 9)},
+            "BM25": {"outcomes": [], "rate": win_rate([])},
+        },
+    }
+    d, dm = findings(as_json(values))
+    assert (d.metric, d.even, d.verdict, d.adjusted) == ("rate", 0.5, "higher", False)
+    assert d.value == pytest.approx(30 / 36)
+    assert dm.verdict == "open"
+
+
+@pytest.mark.parametrize("wrong", [None, "0.3", True])
+def test_what_is_no_number_is_no_finding(wrong):
+    values = as_json(COMPARISON)
+    values["rows"][1]["difference"]["value"] = wrong
+    assert "student" not in [f.system for f in findings(values)]
 
 
 def test_the_first_estimate_of_each_system():

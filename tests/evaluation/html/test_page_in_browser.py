@@ -65,7 +65,7 @@ def test_the_forest_puts_marks_where_the_numbers_say(shown):
     for row in shown.locator("table.forest tbody tr:has(circle)").all():
         box = row.locator("circle").bounding_box()
         centres[row.locator("th").inner_text()] = box["x"] + box["width"] / 2
-    zero = shown.locator("table.forest line.zero").first.bounding_box()["x"]
+    zero = shown.locator("table.forest line.even").first.bounding_box()["x"]
     unit = (centres["student"] - zero) / 0.3
     assert centres["BM25"] - zero == pytest.approx(-0.2 * unit, abs=1.5)
     assert centres["untrained base"] - zero == pytest.approx(-0.01 * unit, abs=1.5)

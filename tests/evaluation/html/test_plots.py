@@ -52,7 +52,7 @@ def test_the_middle_of_a_decade_is_its_root():
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=60))
 def test_bars_of_counts_hold_every_value_once(values):
-    edges = plots.bin_edges(values, whole=True)
+    edges = plots.bin_edges(min(values), max(values), whole=True)
     assert np.allclose(np.diff(edges), edges[1] - edges[0])
     assert all(edge == int(edge) for edge in edges)
     assert edges[0] <= min(values)
@@ -64,10 +64,23 @@ def test_bars_of_counts_hold_every_value_once(values):
         assert bar.count == sum(bar.low <= value < bar.high for value in values)
 
 
-def test_bars_of_equal_scores():
-    edges = plots.bin_edges([0.3, 0.3])
-    (bar,) = plots.histogram([0.3, 0.3], edges, top=1.0)
-    assert (bar.count, bar.left, bar.width, bar.height) == (2, 0, 100, 100)
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=60))
+def test_bars_of_scores_hold_every_value_once(values):
+    edges = plots.bin_edges(min(values), max(values))
+    assert len(edges) == 21
+    bars = plots.histogram(values, edges, top=1.0)
+    assert sum(bar.count for bar in bars) == len(values)
+    assert sum(bar.height for bar in bars) == pytest.approx(100, abs=0.2)
+
+
+def test_what_is_beyond_the_edges_counts_at_the_end():
+    bars = plots.histogram([-5, 0.5, 1.5, 9, 9], (0.0, 1.0, 2.0), top=1.0)
+    assert [bar.count for bar in bars] == [2, 3]
+
+
+def test_scores_between_round_ends():
+    edges = plots.bin_edges(0.0131, 0.987)
+    assert (edges[0], edges[1], edges[-1]) == (0.0, pytest.approx(0.05), 1.0)
 
 
 def test_histograms_of_one_scale_show_shares():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from reports import COMPARISON, SECTIONS, SYSTEMS, item, make_report, rewrite_items, write_speeds
+from reports import ROWS, SECTIONS, SYSTEMS, item, make_report, rewrite_items, write_speeds
 
 from g2r.errors import InputError
 from g2r.evaluation.html.files import read_items, read_report
@@ -20,7 +20,7 @@ def test_a_report_is_read_as_it_was_written(folder):
     assert [(s.title, s.text, s.table) for s in report.sections] == [
         (s.title, s.text, s.table) for s in SECTIONS
     ]
-    assert report.sections[0].values["rows"][1]["difference"]["p"] == COMPARISON.rows[1].difference.p
+    assert report.sections[0].values["rows"][1]["difference"]["p"] == ROWS[1].difference.p
     assert len(report.items) == 30
     assert tuple(report.items[4].replies) == SYSTEMS
     assert report.items[4].replies["student, human bank"] is None

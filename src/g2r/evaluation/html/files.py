@@ -42,6 +42,7 @@ class Item(_Record):
         ranks: of the original, by student and number of candidates, one a training seed.
         replies: by system; None if it had nothing to say.
         scores: of the replies, by system and scorer; None where there is none.
+        timings_ms: of the replies, by system and phase.
     """
 
     context_id: str
@@ -50,6 +51,7 @@ class Item(_Record):
     ranks: Mapping[str, Mapping[int, tuple[int, ...]]] = {}
     replies: Mapping[str, str | None] = {}
     scores: Mapping[str, Mapping[str, FiniteFloat | None]] = {}
+    timings_ms: Mapping[str, Mapping[str, FiniteFloat]] = {}
     leaks: tuple[LeakRecord, ...] = ()
 
 

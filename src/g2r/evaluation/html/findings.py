@@ -1,4 +1,4 @@
-"""What a report's values say: differences to a reference, wherever they stand in the values of a section."""
+"""What a report's values say of systems: differences to a reference and win rates, wherever they stand."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,17 @@ Verdict = Literal["higher", "lower", "open"]
 
 _ESTIMATE = {"value", "low", "high", "n"}
 _DIFFERENCE = _ESTIMATE | {"p"}
+_WIN_RATE = {"value", "low", "high", "p", "wins", "losses"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The difference of one system to the reference in one metric, with its 0.95 interval.
+    """How one system stands against the reference in one metric, with its 0.95 interval.
 
     Attributes:
+        value: a difference, or a win rate.
         p: after Holm's adjustment if `adjusted`.
-        n: number of contexts.
+        even: the value of systems that are alike: 0 for a difference, one half for a win rate.
     """
 
     system: str
@@ -28,22 +30,23 @@ class Finding:
     low: float
     high: float
     p: float
-    n: int
     adjusted: bool
+    even: float = 0.0
 
     @property
     def verdict(self) -> Verdict:
         """Whether the system is higher or lower than the reference, or that is open."""
-        if self.p >= LEVEL or self.value == 0:
+        if self.p >= LEVEL or self.value == self.even:
             return "open"
-        return "higher" if self.value > 0 else "lower"
+        return "higher" if self.value > self.even else "lower"
 
 
 def findings(values: Any) -> tuple[Finding, ...]:
-    """The differences in a section's values, plain JSON, in their order.
+    """The differences and win rates in a section's values, plain JSON, in their order.
 
-    They are looked for in the fields of each system: of `rows` with a `name`, or of a mapping by system. A
-    field is a difference, or differences by metric; the adjusted p-value stands beside it as `p_adjusted`.
+    They are looked for in the fields of each system: of `rows` with a `name`, of `systems` by name, or of a
+    mapping by system. A field is a difference, or differences by metric; the adjusted p-value stands beside it
+    as `p_adjusted`.
     """
     return tuple(
         finding
@@ -68,12 +71,14 @@ def estimates(values: Any) -> dict[str, float]:
     for system, fields in _by_system(values):
         inner = (v for f in fields.values() if isinstance(f, Mapping) for v in (f, *f.values()))
         first = next((v for v in inner if isinstance(v, Mapping) and v.keys() == _ESTIMATE), None)
-        if first:
+        if first and _is_number(first["value"]):
             found[system] = float(first["value"])
     return found
 
 
 def _by_system(values: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(values, Mapping) and isinstance(values.get("systems"), Mapping):
+        values = values["systems"]
     rows = values.get("rows") if isinstance(values, Mapping) else values
     if isinstance(rows, Sequence):
         yield from ((str(r["name"]), r) for r in rows if isinstance(r, Mapping) and "name" in r)
@@ -84,12 +89,29 @@ def _by_system(values: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _differences(system: str, name: str, field: Any, adjusted: Any) -> Iterator[Finding]:
     if not isinstance(field, Mapping):
         return
-    if field.keys() >= _DIFFERENCE:
-        known = isinstance(adjusted, int | float)
-        numbers = {key: field[key] for key in ("value", "low", "high", "n")}
-        yield Finding(system, name, **numbers, p=adjusted if known else field["p"], adjusted=known)
+    if _is_comparison(field):
+        known = _is_number(adjusted)
+        yield Finding(
+            system,
+            name,
+            field["value"],
+            field["low"],
+            field["high"],
+            p=adjusted if known else field["p"],
+            adjusted=known,
+            even=0.5 if field.keys() >= _WIN_RATE else 0.0,
+        )
         return
     by_metric = adjusted if isinstance(adjusted, Mapping) else {}
     for metric, inner in field.items():
-        if isinstance(inner, Mapping) and inner.keys() >= _DIFFERENCE:
+        if isinstance(inner, Mapping) and _is_comparison(inner):
             yield from _differences(system, metric, inner, by_metric.get(metric))
+
+
+def _is_comparison(field: Mapping[str, Any]) -> bool:
+    known = field.keys() >= _DIFFERENCE or field.keys() >= _WIN_RATE
+    return known and all(_is_number(field[key]) for key in ("value", "low", "high", "p"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from g2r.artifacts import replacing
-from g2r.evaluation.html import views
 from g2r.evaluation.html.examples import examples_data
 from g2r.evaluation.html.files import Report, read_report
 from g2r.evaluation.html.findings import LEVEL
+from g2r.evaluation.html.histograms import histogram_groups
+from g2r.evaluation.html.scatters import quality_plots, recall_plot
+from g2r.evaluation.html.sections import facts, leak_text, section_views
 from g2r.evaluation.significance import resolvable_win_rate
 
 PAGE = "report.html"
@@ -43,21 +45,21 @@ def page(report: Report) -> str:
         trim_blocks=True,
     )
     script = _packaged(_SCRIPT)
-    sections = views.section_views(report.sections)
-    shown, absent = views.histogram_groups(report.items)
+    sections = section_views(report.sections)
+    shown, absent = histogram_groups(report.items)
     data = examples_data(report.items)
     return environment.get_template(_TEMPLATE).render(
         title=report.title,
-        facts=views.facts(report),
+        facts=facts(report),
         verdicts=[row for section in sections for row in section.verdicts],
         reading=_reading(len(report.items)),
         sections=sections,
-        quality_plot=views.quality_plot(report.sections, report.speeds),
-        recall_plot=views.recall_plot(report.speeds),
+        quality_plots=quality_plots(report),
+        recall_plot=recall_plot(report.speeds),
         histograms_shown=shown,
         histograms_absent=absent,
         explorer=data is not None,
-        leak_text=views.leak_text(report.sections),
+        leak_text=leak_text(report.sections),
         leaks=[{"context_id": i.context_id, **leak.model_dump()} for i in report.items for leak in i.leaks],
         manifest=json.dumps(asdict(report.manifest), indent=2, ensure_ascii=False) if report.manifest else "",
         data=embedded(data),

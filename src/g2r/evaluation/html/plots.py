@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 _LETTER, _LINE, _NARROW = 6.6, 15.0, 300.0
 """Width of a letter and height of a line of a label, and the width of a narrow plot, in pixels."""
@@ -80,20 +81,21 @@ class Bar:
     count: int
 
 
-def bin_edges(values: Sequence[float], *, bins: int = 20, whole: bool = False) -> tuple[float, ...]:
-    """Edges of equal bins from the least to the largest value; of whole width for counts."""
-    low, high = min(values), max(values)
+def bin_edges(low: float, high: float, *, bins: int = 20, whole: bool = False) -> tuple[float, ...]:
+    """Edges of about so many equal bins that hold `low` to `high`: of whole width for counts, else between round ends."""
     if whole:
         step = max(1, math.ceil((high - low + 1) / bins))
         return tuple(float(low + i * step) for i in range(math.ceil((high - low + 1) / step) + 1))
-    if low == high:
-        return (low - 0.5, high + 0.5)
-    return tuple(float(edge) for edge in np.linspace(low, high, bins + 1))
+    axis = linear_axis([low, high])
+    return tuple(float(edge) for edge in np.linspace(axis.low, axis.high, bins + 1))
 
 
 def histogram(values: Sequence[float], edges: Sequence[float], *, top: float) -> tuple[Bar, ...]:
-    """Bars of the bins that hold something; a bar with the share `top` of the values has the full height."""
-    counts, _ = np.histogram(values, bins=edges)
+    """Bars of the bins that hold something; a bar with the share `top` of the values has the full height.
+
+    What lies beyond the edges counts in the bar at that end.
+    """
+    counts = _counts(values, edges)
     width, full = 100 / len(counts), top * len(values)
     return tuple(
         Bar(
@@ -111,7 +113,11 @@ def histogram(values: Sequence[float], edges: Sequence[float], *, top: float) ->
 
 def largest_share(values: Sequence[Sequence[float]], edges: Sequence[float]) -> float:
     """The largest share of its values that a bin of several histograms holds."""
-    return max(float(np.histogram(own, bins=edges)[0].max()) / len(own) for own in values)
+    return max(float(_counts(own, edges).max()) / len(own) for own in values)
+
+
+def _counts(values: Sequence[float], edges: Sequence[float]) -> NDArray[np.int64]:
+    return np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)[0]
 
 
 @dataclass(frozen=True, slots=True)
