@@ -43,6 +43,7 @@ def test_a_perfect_student_beats_a_noisy_one():
     noisy, perfect = found.rows
     assert (found.reference, found.candidates, found.contexts) == ("noisy", 20, 150)
     assert perfect.hits[20].value == perfect.hits[100].value == perfect.mrr.value == 1
+    assert perfect.hits_at_5.value == perfect.mrr_long.value == 1
     assert noisy.hits[100].value < noisy.hits[20].value < 1
     assert noisy.difference is None
     assert noisy.p_adjusted is None

@@ -1,5 +1,6 @@
 """Systems answer under one protocol and one repeat rule."""
 
+import numpy as np
 import pytest
 
 from g2r.bank import ResponseBank
@@ -12,7 +13,10 @@ from g2r.evaluation.systems import (
     Bm25System,
     BotSystem,
     HumanSystem,
+    HybridSystem,
     RandomSystem,
+    RerankSystem,
+    SystemReply,
     TeacherSystem,
     first_unsaid,
 )
@@ -95,3 +99,75 @@ def test_bot_replies_with_the_timings_of_its_phases():
     assert set(reply.timings_ms) == {"encode", "search", "rules", "total"}
     everything_said = tuple(f"{topic} is fine" for topic in ("rain", "snow", "wind"))
     assert system.reply(everything_said).text is None
+
+
+BANK = [f"dogs are {word}" for word in ("good", "brown", "big", "mine", "loud", "small")]
+
+
+def bot_system(**options):
+    bank = ResponseBank.from_examples(
+        [Example(("c",), tuple(Candidate(text, "t") for text in BANK))], near_duplicates=1
+    )
+    return BotSystem(Bot.build(WordEncoder(), bank), **options)
+
+
+def test_a_bot_tells_its_score_and_what_encoding_took_before():
+    plain, told = bot_system().reply(CONTEXT), bot_system(encoding_ms={CONTEXT: 12.5}).reply(CONTEXT)
+    assert told.text == plain.text
+    assert told.score == plain.score
+    assert told.timings_ms["encode"] == 12.5
+    phases = sum(ms for phase, ms in told.timings_ms.items() if phase != "total")
+    assert told.timings_ms["total"] == pytest.approx(phases)
+
+
+def test_reranking_says_the_best_of_the_candidates_by_the_other_scorer():
+    system = bot_system()
+    first = [c.text for c in system.candidates(CONTEXT, 3).candidates]
+    asked = []
+
+    def longest(contexts, candidates):
+        asked.append((contexts, candidates))
+        return [np.array([float(len(text)) for text in texts]) for texts in candidates]
+
+    found = RerankSystem(system, longest, k=3).reply(CONTEXT)
+    assert asked == [([CONTEXT], [first])]
+    assert found.text == max(first, key=len)
+    assert found.score == len(found.text)
+    assert found.timings_ms["total"] >= found.timings_ms["rerank"]
+
+
+def test_a_reranker_that_gives_nan_is_refused_and_nothing_to_rank_is_no_reply():
+    def broken(contexts, candidates):
+        return [np.full(len(texts), np.nan) for texts in candidates]
+
+    system = bot_system()
+    with pytest.raises(InputError, match=r"the re-ranker scores 'dogs are .* with NaN"):
+        RerankSystem(system, broken, k=2).reply(CONTEXT)
+    for response in list(system._bot.bank):
+        system._bot.bank.ban(response.response_id)
+    assert RerankSystem(system, broken, k=2).reply(CONTEXT).text is None
+
+
+class HintTeacher:
+    """Writes down the context it was given."""
+
+    name = "hint"
+    score_kinds = frozenset()
+
+    def generate(self, contexts, settings, *, seed):
+        return [[Sample(" | ".join(context))] for context in contexts]
+
+
+def test_the_hybrid_shows_the_teacher_what_was_retrieved():
+    class Retriever:
+        def __init__(self, text):
+            self.text = text
+
+        def reply(self, context):
+            return SystemReply(self.text, {"total": 2.0})
+
+    found = HybridSystem(Retriever("Cats!"), HintTeacher(), separator=" ~ ").reply(CONTEXT)
+    assert found.text == f"{CONTEXT[0]} | {CONTEXT[1]} ~ Cats!"
+    assert found.timings_ms["retrieve"] == 2.0
+    assert found.timings_ms["total"] == pytest.approx(2.0 + found.timings_ms["refine"])
+    assert HybridSystem(Retriever(None), HintTeacher()).reply(CONTEXT).text == " | ".join(CONTEXT)

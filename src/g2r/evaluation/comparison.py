@@ -87,6 +87,7 @@ def write_comparison(
     comparison = compare_selections(
         results.selections, reference=reference, candidates=config.candidates, seed=config.seed
     )
+    speaking = reference if reference in results.replies else next(iter(results.replies))
     rated = reply_scores(results, panel)
     free = unleaked(panel.exams, training)
     clean = [e.context_id in leakage.clean for e in results.examples]
@@ -105,10 +106,10 @@ def write_comparison(
             for exam in panel.exams
         ),
         *oracle_section(served, results, panel, reference, config),
-        *reply_sections(results, leakage, reference, config),
-        *learned_sections(rated, panel, reference=reference, clean=clean, seed=config.seed),
+        *reply_sections(results, leakage, speaking, config),
+        *learned_sections(rated, panel, reference=speaking, clean=clean, seed=config.seed),
         *people_section(panel),
-        *preference_section(results, panel, reference),
+        *preference_section(results, panel, speaking),
         *side_by_side_section(results, config),
         bank_section(loaded),
         leak_section(leakage),

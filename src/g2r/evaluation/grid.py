@@ -164,9 +164,9 @@ def bots_of(encoder: Encoder, banks: Banks, contexts: Sequence[Context]) -> dict
     indexes = {name: _index_for(bank, banks.folders[name], encoder) for name, bank in banks.searched.items()}
     views = tuple(dict.fromkeys(view for index in indexes.values() for view in index.views))
     spent: dict[Context, float] = {}
-    for context in contexts:
+    for context in contexts if views else ():
         start = time.perf_counter()
-        encode_views(encoder, [context], views or ("all",))
+        encode_views(encoder, [context], views)
         spent.setdefault(context, (time.perf_counter() - start) * 1000)
     return {
         name: BotSystem(Bot(encoder, banks.searched[name], index), encoding_ms=spent)

@@ -109,16 +109,22 @@ def people_section(panel: Panel) -> list[Section]:
         return []
     files = list(panel.ceilings)
     rows: list[tuple[Value, ...]] = [
-        (v.label, *(a.spearman for a in v.agreements), *(a.pearson for a in v.agreements), v.margin)
+        (
+            v.label,
+            *(a.spearman for a in v.agreements),
+            *(a.pearson for a in v.agreements),
+            v.margin,
+            v.length_bias,
+        )
         for v in panel.validations
     ]
-    rows.append(("ceiling by rater noise", *panel.ceilings.values(), *([None] * len(files)), None))
-    headers = ("scorer", *files, *(f"{name} (Pearson)" for name in files), "margin")
+    rows.append(("ceiling by rater noise", *panel.ceilings.values(), *([None] * len(files)), None, None))
+    headers = ("scorer", *files, *(f"{name} (Pearson)" for name in files), "margin", "with length")
     text = (
         "Correlation with the mean human rating, Spearman's unless told, 0.95 bootstrap intervals over replies. The "
         "margin is rho less the better one of length and word overlap, mean over the files: a scorer whose "
         "interval reaches 0 is no better than they are. The ceiling is what a perfect scorer would reach "
-        "against raters who differ this much."
+        "against raters who differ this much. The last column is rho with the length of the reply."
     )
     read = {"validations": panel.validations, "ceilings": panel.ceilings}
     return [Section("Learned scorers against people", text, table(headers, rows), read)]

@@ -196,7 +196,7 @@ def train_poly_encoder(
     for step in range(steps):
         poly.train()
         optimiser.zero_grad()
-        _loss(poly, maker.batch(step), data, config).backward()
+        torch.autograd.backward(_loss(poly, maker.batch(step), data, config))
         nn.utils.clip_grad_norm_(poly.parameters(), config.max_grad_norm)
         optimiser.step()
         pace.step()

@@ -24,7 +24,7 @@ QUALITIES = ("Overall", "overall impression", "coherence_1to5", "appropriateness
 """The overall rating, as the public sets call it; of several the first that a file has."""
 
 DRAWS = 2_000
-_HALVES = 200
+_HALVES = 50
 _DEFINED = 39 / 40
 """Share of the resamples that must have a value, as in `significance.bootstrap`."""
 
@@ -56,11 +56,13 @@ class Validation:
         agreements: one a file.
         margin: Spearman's rho less that of the better baseline (its size, whatever its sign), mean over the
             files; None for the baselines themselves.
+        length_bias: Spearman's rho of the scores with the length of the reply, mean over the files.
     """
 
     scorer: str
     agreements: tuple[Agreement, ...]
     margin: Estimate | NotComputed | None
+    length_bias: float | NotComputed
 
     @property
     def beats_baselines(self) -> bool:
@@ -165,7 +167,11 @@ def validate_scorers(
                 if files
                 else NotComputed("no human ratings were given")
             )
-        validations.append(Validation(scorer.name, agreements, margin))
+        bias = [sample.length_bias(i) for sample in samples.values()]
+        biased = (
+            float(np.mean(bias)) if bias and np.isfinite(bias).all() else NotComputed("scores do not vary")
+        )
+        validations.append(Validation(scorer.name, agreements, margin, biased))
     return validations
 
 
@@ -196,6 +202,10 @@ class _Sample:
         """Spearman's rho of every scorer on some of the replies: (scorers,)."""
         people = mean_ranks(self.people[rows])
         return np.array([pearson(mean_ranks(own[rows]), people) for own in self.scores])
+
+    def length_bias(self, scorer: int) -> float:
+        """Spearman's rho of a scorer with the first baseline, the length."""
+        return pearson(mean_ranks(self.scores[scorer]), mean_ranks(self.scores[0]))
 
     def resampled(self, seed: int) -> Floats:
         """Spearman's rho in bootstrap resamples, the same for all scorers: (draws, scorers)."""

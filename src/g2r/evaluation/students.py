@@ -1,14 +1,16 @@
 """Students compared on the same lists, with intervals, tests and the spread of their seeds (EVALUATION: tier C)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from g2r.dialogue import Example
 from g2r.encoder import Encoder
 from g2r.errors import InputError
-from g2r.evaluation.metrics import Floats, NotComputed
+from g2r.evaluation.metrics import NotComputed
 from g2r.evaluation.paired import compare_values, p_text
 from g2r.evaluation.scorers import encoder_scorer
 from g2r.evaluation.selection import Selection, SelectionList, evaluate_selection, selection_lists
@@ -30,7 +32,9 @@ class StudentRow:
 
     Attributes:
         hits: hits@1 by number of candidates.
-        mrr: mean reciprocal rank in the lists of `Comparison.candidates`.
+        hits_at_5: hits@5 in the lists of `Comparison.candidates`.
+        mrr: mean reciprocal rank there.
+        mrr_long: mean reciprocal rank in the longer lists.
         difference: of hits@1 to the reference, with the p-value of the permutation test; None for the
             reference itself.
         p_adjusted: that p-value after Holm's adjustment over the students.
@@ -39,7 +43,9 @@ class StudentRow:
 
     name: str
     hits: Mapping[int, Estimate | NotComputed]
+    hits_at_5: Estimate | NotComputed
     mrr: Estimate | NotComputed
+    mrr_long: Estimate | NotComputed
     difference: Difference | NotComputed | None
     p_adjusted: float | NotComputed | None
     seeds: SeedSpread | NotComputed | None
@@ -68,7 +74,9 @@ class Comparison:
             (
                 "student",
                 *(f"hits@1/{size}" for size in sizes),
-                "MRR",
+                f"hits@5/{self.candidates}",
+                f"MRR/{self.candidates}",
+                f"MRR/{LONG}",
                 f"against {self.reference}",
                 "p (Holm)",
                 *(["over seeds"] if several else []),
@@ -77,7 +85,9 @@ class Comparison:
                 (
                     row.name,
                     *(row.hits.get(size) for size in sizes),
+                    row.hits_at_5,
                     row.mrr,
+                    row.mrr_long,
                     row.difference,
                     p_text(row.p_adjusted),
                     *([row.seeds] if several else []),
@@ -166,8 +176,13 @@ def compare_selections(
         rows=tuple(
             StudentRow(
                 name=name,
-                hits={size: _hits(own, size, seed) for size in dict.fromkeys((candidates, LONG))},
-                mrr=bootstrap_mean(np.mean([1 / s.ranks[candidates] for s in own], axis=0), seed=seed),
+                hits={
+                    size: _mean(own, size, lambda ranks: ranks == 1, seed)
+                    for size in dict.fromkeys((candidates, LONG))
+                },
+                hits_at_5=_mean(own, candidates, lambda ranks: ranks <= 5, seed),
+                mrr=_mean(own, candidates, lambda ranks: 1 / ranks, seed),
+                mrr_long=_mean(own, LONG, lambda ranks: 1 / ranks, seed),
                 difference=standings[name].difference,
                 p_adjusted=standings[name].p_adjusted,
                 seeds=standings[name].seeds,
@@ -180,13 +195,13 @@ def compare_selections(
     )
 
 
-def _first_choices(seeds: Sequence[Selection], size: int) -> Floats:
-    """Share of the training seeds whose first choice is the gold, per context (contexts,)."""
-    shares: Floats = np.mean([own.ranks[size] == 1 for own in seeds], axis=0)
-    return shares
-
-
-def _hits(seeds: Sequence[Selection], size: int, seed: int) -> Estimate | NotComputed:
+def _mean(
+    seeds: Sequence[Selection],
+    size: int,
+    value: Callable[[NDArray[np.int64]], NDArray[Any]],
+    seed: int,
+) -> Estimate | NotComputed:
+    """Mean over the contexts of a value of the rank in lists of `size`, the training seeds averaged first."""
     if any(size not in own.ranks for own in seeds):
         return NotComputed(f"no lists of {size}: too few responses of other dialogues, or too slow a scorer")
-    return bootstrap_mean(_first_choices(seeds, size), seed=seed)
+    return bootstrap_mean(np.mean([value(own.ranks[size]) for own in seeds], axis=0), seed=seed)

@@ -198,16 +198,16 @@ class RerankSystem:
     def reply(self, context: Context) -> SystemReply:
         """Raises InputError if the scorer gives NaN."""
         found = self._retriever.candidates(context, self._k)
+        if not found.candidates:
+            return SystemReply(None, found.timings_ms)
         start = time.perf_counter()
         texts = [candidate.text for candidate in found.candidates]
-        (scores,) = self._scorer([context], [texts]) if texts else ([],)
+        (scores,) = self._scorer([context], [texts])
         if np.isnan(scores).any():
             raise InputError(f"the re-ranker scores {texts[int(np.isnan(scores).argmax())]!r:.60} with NaN")
-        best = int(np.argmax(scores)) if texts else None
+        best = int(np.argmax(scores))
         ms = _since(start)
         timings = {**found.timings_ms, "rerank": ms, "total": found.timings_ms["total"] + ms}
-        if best is None:
-            return SystemReply(None, timings)
         return SystemReply(texts[best], timings, float(scores[best]))
 
 

@@ -1,6 +1,7 @@
 """Small networks on frozen vectors, and how they are fitted."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ except ImportError as error:
     raise DependencyError(f"learned scorers need {error.name}: pip install 'g2r[train]'") from error
 
 _HIDDEN = 128
-_BATCH = 256
+_BATCH = 64
 
 
 class TextHead(nn.Module):
@@ -59,6 +60,15 @@ class TurnsHead(nn.Module):
         _, (states, _) = self.lstm(turns)
         logits: Tensor = self.pair(states[-1], responses)
         return logits
+
+
+HeadT = TypeVar("HeadT", TextHead, PairHead, TurnsHead)
+
+
+def new_head(kind: type[HeadT], dimensions: int, *, seed: int) -> HeadT:
+    """An untrained head, its weights drawn by seed."""
+    torch.manual_seed(seed)
+    return kind(dimensions)
 
 
 def _layers(width: int) -> nn.Sequential:
@@ -103,7 +113,8 @@ def fit(
         for rows in np.array_split(order, max(1, len(order) // _BATCH)):
             optimiser.zero_grad()
             logits = head(*(column[rows] for column in inputs))
-            functional.binary_cross_entropy_with_logits(logits, targets[rows], weights[rows]).backward()
+            loss = functional.binary_cross_entropy_with_logits(logits, targets[rows], weights[rows])
+            torch.autograd.backward(loss)
             optimiser.step()
         guesses = predict(head, [column[valid].numpy() for column in inputs]) > 0.5
         accuracy = float(np.mean([(guesses[labels[valid] == kind] == kind).mean() for kind in (True, False)]))

@@ -13,7 +13,7 @@ from g2r.duplicates import normal_form
 from g2r.errors import InputError
 from g2r.evaluation.learned.corruption import CORRUPTIONS, corrupted
 from g2r.evaluation.learned.features import Features
-from g2r.evaluation.learned.heads import PairHead, TextHead, TurnsHead, fit
+from g2r.evaluation.learned.heads import PairHead, TextHead, TurnsHead, fit, new_head
 from g2r.evaluation.learned.scorers import RECORD_FILE, ScorersRecord, save_scorers
 from g2r.progress import Progress, silent
 from g2r.student import BiEncoder
@@ -84,7 +84,9 @@ def train_scorers(
     queries = features.contexts([e.context for e in kept])
     progress(2, 5, note="contexts encoded")
     utterances, following, both = _rows(kept, queries @ vectors.T, seed)
-    vup, nup, maude = (head(features.dimensions) for head in (TextHead, PairHead, TurnsHead))
+    vup = new_head(TextHead, features.dimensions, seed=seed)
+    nup = new_head(PairHead, features.dimensions, seed=seed)
+    maude = new_head(TurnsHead, features.dimensions, seed=seed)
     accuracy = {
         "vup": fit(
             vup,
