@@ -22,7 +22,7 @@ LAYERS = (
     ("g2r.judge", "g2r.growth"),
     ("g2r.generation", "g2r.retrieval", "g2r.scoring", "g2r.training", "g2r.export", "g2r.calibration"),
     ("g2r.bot",),
-    ("g2r.confidence",),
+    ("g2r.confidence", "g2r.misses"),
     ("g2r.teachers", "g2r.index", "g2r.reply", "g2r.vetting", "g2r.rerank"),
     ("g2r.judge.model",),
     ("g2r.losses", "g2r.student", "g2r.bank", "g2r.reading", "g2r.judge.pairs"),

@@ -16,6 +16,7 @@ from g2r.bank import ADDED, BankResponse, ResponseBank, held_log
 from g2r.confidence import (
     CALIBRATION_FILE,
     Calibration,
+    Origin,
     fitting_calibration,
     least_confidence,
     origin_of,
@@ -115,8 +116,8 @@ class Bot:
     ) -> Self:
         """Open a folder that `save` or a run wrote: student, bank, its index; bot.json and judge where there.
 
-        A calibration.json that was made for another bank or student is not used. The student runs on ONNX Runtime where it was exported (student/onnx), else on torch. `student` and
-        `bank` name other subfolders.
+        The student runs on ONNX Runtime where it was exported (student/onnx), else on torch. `student` and
+        `bank` name other subfolders. A calibration.json that was made for another bank or student is not used.
 
         Raises:
             InputError: there is no bot in `path`.
@@ -137,12 +138,17 @@ class Bot:
         responses = ResponseBank.load(path / bank)
         found = FaissIndex.load(path / bank / "index", bank=responses, encoder=encoder)
         config = config or _read_config(path / _CONFIG_FILE)
-        origin = origin_of(responses.version, encoder.fingerprint, found.config)
-        calibration = fitting_calibration(path / CALIBRATION_FILE, origin, config)
         judge = Reranker.load(path / _JUDGE) if (path / _JUDGE).is_dir() else None
+        origin = _origin(encoder, responses, found, config, judge)
+        calibration = fitting_calibration(path / CALIBRATION_FILE, origin, config)
         bot = cls(encoder, responses, found, config=config, calibration=calibration, reranker=judge)
         bot._student = path / student
         return bot
+
+    @property
+    def origin(self) -> Origin:
+        """What its confidences depend on: a calibration of anything else does not fit."""
+        return _origin(self.encoder, self.bank, self.index, self.config, self.reranker)
 
     def save(self, path: Path | str) -> None:
         """Write student, bank, index and rules into the folder `path`, whole or not at all.
@@ -373,6 +379,13 @@ class Bot:
             bank_revision=self.bank.revision,
             confidence=confidence,
         )
+
+
+def _origin(
+    encoder: Encoder, bank: ResponseBank, index: ResponseIndex, config: BotConfig, reranker: Reranker | None
+) -> Origin:
+    judge = reranker.record.fingerprint if reranker is not None else ""
+    return origin_of(bank.version, encoder.fingerprint, index.config, config, judge=judge)
 
 
 def _under(value: float | None, bar: float | None) -> bool:

@@ -21,7 +21,8 @@ Signals = Mapping[str, float | None]
 def signals_of(candidates: Sequence[RankedCandidate]) -> dict[str, float | None]:
     """What tells a good first candidate from a bad one; None where the bot does not know it.
 
-    score, response_score and context_score are its own, margin is its lead over the second candidate.
+    score (the rating, if it was reranked), response_score and context_score are its own, margin is its lead over
+    the second candidate.
     """
     first, second = candidates[0], candidates[1] if len(candidates) > 1 else None
     return {
@@ -106,9 +107,13 @@ class Origin(_Record):
     scoring: dict[str, Any]
 
 
-def origin_of(bank_version: str, fingerprint: str, index: IndexConfig) -> Origin:
-    """The origin of what is measured on this bank, student and index."""
+def origin_of(
+    bank_version: str, fingerprint: str, index: IndexConfig, config: BotConfig, *, judge: str = ""
+) -> Origin:
+    """The origin of what is measured on this bank, student and index; `judge` is the fingerprint of a reranker's."""
     scoring = index.model_dump(mode="json", include={"response_key", "context_key", "context_views"})
+    if config.rerank:
+        scoring |= {"rerank": config.rerank, "rerank_weight": config.rerank_weight, "judge": judge}
     return Origin(bank=bank_version, student=fingerprint, scoring=scoring)
 
 
@@ -133,15 +138,18 @@ class Calibration(_Record):
     steps: tuple[Step, ...] = ()
     measured: Measured | None = None
 
-    def confidence(self, signals: Signals) -> float:
-        """The probability that a reply with these signals is good, 0 to 1."""
-        total = sum(
+    def total(self, signals: Signals) -> float:
+        """The weighted sum of the signals."""
+        return sum(
             own.weight * (value - own.mean) / own.spread
             for name, own in self.weights.items()
             if (value := signals.get(name)) is not None
         )
+
+    def confidence(self, signals: Signals) -> float:
+        """The probability that a reply with these signals is good, 0 to 1."""
         sums, confidences = zip(*self.knots, strict=True)
-        return float(np.interp(total, sums, confidences))
+        return float(np.interp(self.total(signals), sums, confidences))
 
     def step_for(self, max_bad: float) -> Step | None:
         """The loosest threshold that holds this share of bad replies; None if none does."""

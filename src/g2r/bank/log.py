@@ -69,12 +69,21 @@ def append_changes(path: Path, changes: Sequence[Change]) -> None:
     Raises:
         ArtifactError: the disk is full, the place is not writable, or the folder is gone; nothing is added.
     """
-    lines = "".join(json.dumps(change_row(change), ensure_ascii=False) + "\n" for change in changes)
+    append_lines(path, [json.dumps(change_row(change), ensure_ascii=False) for change in changes])
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Add lines to a file that several processes append to, as `append_changes` does.
+
+    Raises:
+        ArtifactError: they cannot be written; nothing is added.
+    """
+    content = "".join(line + "\n" for line in lines)
     try:
         with locked(path) as handle:
             end = _cut_torn_line(handle)
             try:
-                _write_whole(handle, lines.encode(errors="replace"))
+                _write_whole(handle, content.encode(errors="replace"))
             except OSError:
                 handle.truncate(end)
                 raise
