@@ -1,9 +1,28 @@
 """Write docs/cli.md from the help of every command: python scripts/make_cli_docs.py > docs/cli.md."""
 
 import os
-import subprocess
 import sys
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 
+os.environ |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+
+import g2r.cli
+
+BANK_COMMANDS = [
+    "list",
+    "show",
+    "add",
+    "ban",
+    "unban",
+    "tag",
+    "untag",
+    "import",
+    "export",
+    "log",
+    "vet",
+    "review",
+]
 COMMANDS = [
     "read",
     "generate",
@@ -15,7 +34,14 @@ COMMANDS = [
     "quickstart",
     "chat",
     "reply",
+    "serve",
+    "rate",
+    "ratings",
     "info",
+    "evaluate",
+    "report",
+    "bank",
+    *(f"bank {command}" for command in BANK_COMMANDS),
 ]
 INTRODUCTION = """\
 # The command line
@@ -29,20 +55,14 @@ stopped when it is run again.
 
 def help_of(*command: str) -> str:
     """What `g2r COMMAND --help` prints in a terminal of 100 columns."""
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
-    done = subprocess.run(
-        [sys.executable, "-m", "g2r", *command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        g2r.cli.main([*command, "--help"])
+    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
 
 
 def main() -> str:
     parts = [INTRODUCTION, f"```text\n{help_of()}\n```\n"]
-    parts += [f"## g2r {command}\n\n```text\n{help_of(command)}\n```\n" for command in COMMANDS]
+    parts += [f"## g2r {command}\n\n```text\n{help_of(*command.split())}\n```\n" for command in COMMANDS]
     return "\n".join(parts)
 
 

@@ -110,6 +110,7 @@ def test_a_swap_that_fails_in_its_middle_puts_the_old_folder_back(tmp_path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr("g2r.artifacts.exchange", lambda a, b: False)
     with pytest.raises(ArtifactError, match="No space left"), replacing(path) as new:
         new.mkdir()
     assert (path / "old").read_text() == "old"

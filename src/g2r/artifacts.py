@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from g2r.dialogue import Candidate, Example, Scores
 from g2r.errors import ArtifactError, InputError
+from g2r.swapping import exchange
 
 _SCORES = pa.struct(
     [
@@ -78,6 +79,8 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.is_dir() and not new.is_dir():
             raise ArtifactError(f"{path} is a folder, expected the name of a file; choose another with -o")
         _sync(new)
+        if path.is_dir() and exchange(new, path):
+            return
         if path.is_dir():
             path.rename(scratch / _REPLACED)
         new.replace(path)

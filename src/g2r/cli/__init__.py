@@ -8,12 +8,24 @@ from collections.abc import Sequence
 
 import typer
 
-from g2r.cli import banking, distilling, evaluating, judging, rating, reporting, reviewing, serving, talking
+from g2r.cli import (
+    banking,
+    changing,
+    distilling,
+    evaluating,
+    judging,
+    rating,
+    reporting,
+    reviewing,
+    serving,
+    talking,
+)
 from g2r.cli.base import app, errors
 from g2r.errors import G2RError
 
 __all__ = [
     "banking",
+    "changing",
     "distilling",
     "evaluating",
     "judging",
