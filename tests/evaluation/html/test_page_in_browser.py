@@ -82,7 +82,7 @@ def test_contexts_where_the_chosen_systems_differ(shown):
     assert cards(shown).first.locator("dt").all_inner_texts() == ["what was said", "baseline, student"]
     shown.get_by_label("student, human bank", exact=True).check()
     assert count(shown) == "0 of 30 contexts"
-    shown.get_by_role("button", name="First choice").click()
+    shown.get_by_role("button", name="As at first").click()
     assert count(shown) == "10 of 30 contexts"
 
 
@@ -146,6 +146,6 @@ def test_the_keyboard_reaches_everything(shown):
 def test_the_page_prints_without_its_controls(shown):
     shown.emulate_media(media="print")
     assert not shown.locator("#filter").is_visible()
-    assert not shown.locator("nav").is_visible()
+    assert not shown.locator("nav.contents").is_visible()
     assert shown.locator("table.forest").first.is_visible()
     assert len(shown.pdf()) > 10_000

@@ -16,6 +16,8 @@ LEAKS, BANKS = "Leaks", "Banks"
 _TEXTS = "context"
 """First header of a table of texts: the examples show them better."""
 
+_MINUS = re.compile(r"(?<!\w)-(?=\d)")
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -163,7 +165,11 @@ def cells(
     reasons = dict(note.split(" ", 1) for note in shown.notes if " " in note)
     return tuple(
         tuple(
-            Cell(text, verdicts.get((row[0], column)), reasons.get(text.removeprefix("– "), ""))
+            Cell(
+                _MINUS.sub("−", text) if column else text,
+                verdicts.get((row[0], column)),
+                reasons.get(text.removeprefix("– "), ""),
+            )
             for column, text in enumerate(row)
         )
         for row in shown.rows
