@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY := passive
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 
-.PHONY: install test lint quickstart
+.PHONY: install test lint quickstart serve-demo
 
 install: .venv/installed
 
@@ -28,3 +28,8 @@ lint: install
 
 quickstart: install
 	$(BIN)/g2r quickstart
+
+# The quickstart bot over HTTP: prints its address and a curl line; the web chat is at that address.
+serve-demo: install
+	test -d runs/quickstart/bank/index || $(BIN)/g2r quickstart
+	$(BIN)/g2r serve runs/quickstart

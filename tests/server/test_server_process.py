@@ -2,10 +2,8 @@
 
 import http.client
 import json
-import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -18,9 +16,12 @@ from typing import Any
 import openai
 import pytest
 
+import g2r.bot
 from bot_server import KEY, TOPICS, BotServer, bot_server, save_bot
 from g2r.bank import ResponseBank
+from g2r.cli import main
 from g2r.dialogue import content_id
+from word_encoder import WordEncoder
 
 SECRET = "zanzibar"
 PATIENT = ("--max-delay-ms", "1000000")
@@ -168,36 +169,21 @@ def test_long_and_strange_conversations(server: BotServer) -> None:
         assert server.reply(turn)["text"]
 
 
-def test_a_body_that_does_not_come_is_given_up(tmp_path: Path) -> None:
-    folder = save_bot(tmp_path / "bot")
-    with bot_server(folder, "--timeout-s", "0.3", seconds_a_batch=0.9) as server:
-        host, port = server.address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            connection.sendall(b"POST /reply HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-            assert status_of(connection.recv(4096)) == 408
-        status, answer = server.call("/reply", {"turns": ["tea"]})
-        assert (status, answer["error"]["type"]) == (503, "overloaded_error")
-        assert "0.3 s" in answer["error"]["message"]
-
-
-def test_logs_tell_all_but_what_was_said(tmp_path: Path) -> None:
-    folder = save_bot(tmp_path / "bot")
-    for options, told in (((), False), (("--log-text",), True)):
-        with bot_server(folder, *options) as server:
-            reply = server.reply(f"{SECRET} and tea")
-            server.call("/reply", {"turns": [SECRET, 3]})
-            server.call("/reply", {SECRET: 1})
-            server.call("/v1/chat/completions", {"messages": [{"role": "user", "content": SECRET}]})
-            server.call("/admin/bank/tag", {"response_id": id_of("tea"), "tags": [SECRET]})
-            assert server.stop() == 0
-        written = "".join(server.lines)
-        assert (SECRET in written) == (reply["text"] in written) == told
-        lines = [line for line in server.events() if line["event"] == "request" and line["path"] == "/reply"]
-        assert [line["status"] for line in lines] == [200, 422, 422]
-        assert lines[0]["response_id"] == reply["response_id"]
-        assert lines[0]["bank_version"] == reply["bank_version"]
-        assert lines[0]["timings_ms"]["total"] == reply["timings_ms"]["total"]
-        assert all({"at", "level", "event"} <= set(line) for line in server.events())
+def test_logs_tell_all_but_what_was_said(server: BotServer) -> None:
+    reply = server.reply(f"{SECRET} and tea")
+    server.call("/reply", {"turns": [SECRET, 3]})
+    server.call("/reply", {SECRET: 1})
+    server.call("/v1/chat/completions", {"messages": [{"role": "user", "content": SECRET}]})
+    server.call("/admin/bank/show?response_id=" + SECRET)
+    written = "".join(server.lines)
+    assert SECRET not in written
+    assert reply["text"] not in written
+    events = server.events()
+    assert all({"at", "level", "event"} <= set(line) for line in events)
+    [line] = [line for line in events if line.get("timings_ms") == reply["timings_ms"]]
+    assert (line["path"], line["status"], line["method"]) == ("/reply", 200, "POST")
+    assert (line["response_id"], line["bank_version"]) == (reply["response_id"], reply["bank_version"])
+    assert [line["status"] for line in events[-3:]] == [422, 200, 422]
 
 
 def test_too_many_at_once_are_refused_at_once_and_the_others_answered(tmp_path: Path) -> None:
@@ -216,8 +202,8 @@ def test_too_many_at_once_are_refused_at_once_and_the_others_answered(tmp_path: 
             with error:
                 return error.code, error.headers["Retry-After"]
 
-    with bot_server(folder, *options, seconds_a_batch=0.5) as server, ThreadPoolExecutor(24) as pool:
-        answers = list(pool.map(ask, [server] * 24))
+    with bot_server(folder, *options, seconds_a_batch=0.5) as server, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, [server] * 16))
         assert set(answers) == {(200, id_of("tea")), (503, "1")}
         assert answers.count((200, id_of("tea"))) >= 5
         assert ask(server) == (200, id_of("tea"))
@@ -281,7 +267,7 @@ def test_acknowledged_changes_survive_kill_9(tmp_path: Path) -> None:
     """Bans and a swap go on while the process is killed; what was answered with 200 holds after each start."""
     home, other = save_bot(tmp_path / "home"), save_bot(tmp_path / "other")
     banned: set[str] = set()
-    for target in (other, home, other):
+    for target in (other, home):
         waiting = [id_of(topic) for topic in TOPICS if id_of(topic) not in banned]
         with bot_server(home, *PATIENT) as server, ThreadPoolExecutor(2) as pool:
             check_bans(server, banned)
@@ -292,7 +278,7 @@ def test_acknowledged_changes_survive_kill_9(tmp_path: Path) -> None:
                 if changed(server, "bank/ban", response_id=response_id):
                     banned.add(response_id)
             served = target if swapping.result() else None
-    assert len(banned) >= 6
+    assert len(banned) >= 4
     with bot_server(home) as server:
         check_bans(server, banned)
         server.stop()
@@ -301,10 +287,10 @@ def test_acknowledged_changes_survive_kill_9(tmp_path: Path) -> None:
         assert Path(place["bot"]).resolve() == served.resolve()
 
 
-def changed(server: BotServer, path: str, **body: str) -> bool:
+def changed(server: BotServer, action: str, **body: str) -> bool:
     """Ask for a change; whether it was acknowledged."""
     try:
-        return server.call(f"/admin/{path}", body)[0] == 200
+        return server.call(f"/admin/{action}", body)[0] == 200
     except (OSError, ValueError, http.client.HTTPException):
         return False
 
@@ -317,32 +303,45 @@ def check_bans(server: BotServer, banned: set[str]) -> None:
         assert banned.isdisjoint(candidate["response_id"] for candidate in reply["candidates"])
 
 
-def test_a_ban_by_another_process_holds_in_the_running_server(tmp_path: Path) -> None:
-    folder = save_bot(tmp_path / "bot")
-    with bot_server(folder) as server:
-        assert server.reply("let us talk about tea")["response_id"] == id_of("tea")
-        ResponseBank.load(folder / "bank").ban(id_of("tea"), by="somebody else")
-        assert server.reply("let us talk about tea")["response_id"] != id_of("tea")
-        assert server.call("/admin/bank/log")[1]["changes"][0]["by"] == "somebody else"
+def test_a_ban_by_another_process_holds_in_the_running_server(server: BotServer) -> None:
+    elsewhere = ResponseBank.load(Path(server.process.args[3]) / "bank")  # type: ignore[index]
+    elsewhere.ban(id_of("bread"), by="somebody else")
+    assert server.reply("let us talk about bread")["response_id"] != id_of("bread")
+    assert server.call("/admin/bank/log")[1]["changes"][-1]["by"] == "somebody else"
+    elsewhere.unban(id_of("bread"))
+    assert server.reply("let us talk about bread")["response_id"] == id_of("bread")
 
 
-def test_errors_before_the_start_are_one_line(tmp_path: Path, server: BotServer) -> None:
-    port = server.address.rsplit(":", 1)[1]
-    folder = save_bot(tmp_path / "bot")
-    broken = shutil.copytree(folder, tmp_path / "broken")
-    (broken / "swapped.json").write_text("{")
-    script = Path(__file__).parents[1] / "bot_server.py"
-    for arguments, says in (
-        ((folder, "--port", port), "--port"),
-        ((folder, "--host", "nowhere.invalid"), "cannot listen on nowhere.invalid"),
-        ((folder, "--port", "70000"), "port"),
-        ((tmp_path / "gone",), "gone"),
-        ((broken,), "swapped.json"),
-    ):
-        command = [sys.executable, str(script), "serve", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 1
-        assert done.stdout == ""
-        assert done.stderr.startswith("g2r: ")
-        assert done.stderr.count("\n") == 1
-        assert says in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("bot", "--port", "taken"), "--port"),
+        (("bot", "--host", "203.0.113.1"), "cannot listen on 203.0.113.1"),
+        (("bot", "--port", "70000"), "port"),
+        (("bot", "--max-queue", "0"), "max_queue"),
+        (("gone",), "gone"),
+        (("broken",), "swapped.json"),
+    ],
+)
+def test_errors_before_the_start_are_one_line(
+    tmp_path: Path,
+    server: BotServer,
+    arguments: tuple[str, ...],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(g2r.bot, "open_encoder", lambda folder: WordEncoder())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("g2r.cli.base.errors.width", 200, raising=False)
+    (save_bot(tmp_path / "broken") / "swapped.json").write_text("{")
+    save_bot(tmp_path / "bot")
+    given = [server.address.rsplit(":", 1)[1] if word == "taken" else word for word in arguments]
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", *given])
+    assert ended.value.code == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("g2r: ")
+    assert err.count("\n") == 1
+    assert says in err

@@ -61,7 +61,7 @@ def admin_router(key: str) -> APIRouter:
 
 def _guarded_by(key: str) -> type[APIRoute]:
     """Routes that are open to `Authorization: Bearer KEY` alone."""
-    expected = _digest(key)
+    expected = _digest(key.encode(errors="surrogateescape"))
 
     class Guarded(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -80,12 +80,12 @@ def _guarded_by(key: str) -> type[APIRoute]:
 def _holds_key(header: str, expected: bytes) -> bool:
     """Whether a header holds the key. Digests are compared, so that the time tells nothing, not even its length."""
     scheme, _, given = header.partition(" ")
-    same = hmac.compare_digest(_digest(given.strip()), expected)
+    same = hmac.compare_digest(_digest(given.strip().encode("latin-1")), expected)
     return same and scheme.lower() == "bearer"
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
 
 
 async def ban(asked: BanRequest, request: Request) -> Changed:

@@ -9,6 +9,9 @@ from g2r.config import ServeConfig
 from g2r.dialogue import Context, check_turns
 from g2r.server.refusals import RefusedError
 
+_DRAINED = 2**24
+"""Bytes of a body that is too long which are read and forgotten: most clients listen when they have sent it all."""
+
 
 def check_conversation(turns: Sequence[str], candidates: int, config: ServeConfig) -> Context:
     """Return the turns, cleaned.
@@ -76,21 +79,23 @@ class BodyLimit:
             RefusedError: it is too long.
         """
         parts: list[bytes] = []
-        size = 0
-        while True:
+        size, more = 0, True
+        while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._config.max_body_bytes:
-                raise RefusedError(
-                    413,
-                    f"the body has more than {self._config.max_body_bytes} bytes; expected a shorter one",
-                    reason="too_large",
-                )
-            if not message.get("more_body", False):
-                return b"".join(parts)
+            part = message.get("body", b"")
+            size += len(part)
+            more = message.get("more_body", False) and size <= _DRAINED
+            if size <= self._config.max_body_bytes:
+                parts.append(part)
+        if size > self._config.max_body_bytes:
+            raise RefusedError(
+                413,
+                f"the body has more than {self._config.max_body_bytes} bytes; expected a shorter one",
+                reason="too_large",
+            )
+        return b"".join(parts)
 
     async def _refuse(self, refusal: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:
         self._count(refusal)
