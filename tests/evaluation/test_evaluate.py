@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from byte_students import make_student
@@ -21,8 +22,10 @@ from g2r.evaluation.learned.training import train_scorers
 from g2r.evaluation.opening import open_panel, read_ids
 from g2r.evaluation.polyencoder import PolyEncoder
 from g2r.index.building import build_bank
+from g2r.judge.model import Judge
 from g2r.student import BiEncoder
 from g2r.teachers.base import Sample
+from tiny_students import make_base
 
 TOPICS = ("rain", "food", "dogs", "films", "work", "songs")
 CONTEXTS = 24
@@ -269,6 +272,23 @@ def test_a_teacher_replies_refines_and_gives_the_oracle_gap(run, tmp_path):
     hinted = items[0]["replies"]["student"].split()[-1]
     assert items[0]["replies"]["retrieve and refine"] == f"1 beams on {hinted}"
     assert "Judged lists: not computed, none were given." in summary
+
+
+def test_judges_rate_and_rank(run, tmp_path):
+    torch.manual_seed(0)
+    Judge.load(make_base(tmp_path).parent / "plain").save(tmp_path / "my-judge")
+    panel = open_panel(EvaluateConfig(judges=(str(tmp_path / "my-judge"),)), run[1], EXAMPLES)
+    (judge,) = panel.rankers
+    assert panel.scorers == (judge,)
+    assert judge.name == "judge my-judge"
+    assert panel.label(judge.name) == "judge my-judge (not validated)"
+    contexts = [("i like topic1",), ("i like topic1",), ("what of topic2 please",)]
+    responses = ["well answer1 for sure", "always answer2 !", "that is answer3"]
+    expected = np.concatenate(
+        [Judge.load(tmp_path / "my-judge").score(contexts[0], responses[:2]),
+         Judge.load(tmp_path / "my-judge").score(contexts[2], responses[2:])]
+    )  # fmt: skip
+    assert judge.score(contexts, responses) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_cut_bank_says_nothing_that_is_banned(run, tmp_path):

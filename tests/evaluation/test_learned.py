@@ -81,16 +81,18 @@ class Echoes:
     def __init__(self):
         self.calls = []
 
-    def score(self, context, responses):
-        self.calls.append((tuple(context), tuple(responses)))
-        return np.array([float(r in context) for r in responses], dtype=np.float32)
+    def score_lists(self, contexts, candidates):
+        self.calls.append((contexts, candidates))
+        pairs = zip(contexts, candidates, strict=True)
+        return [np.array([float(r in context) for r in responses]) for context, responses in pairs]
 
 
 def test_a_judge_gets_the_responses_of_a_context_together():
     judge = Echoes()
     scores = list_scorer(JudgeScorer(judge))([("a",), ("b", "c")], [["a", "x"], ["c", "a", "b"]])
     assert [own.tolist() for own in scores] == [[1, 0], [1, 0, 1]]
-    assert judge.calls == [(("a",), ("a", "x")), (("b", "c"), ("c", "a", "b"))]
+    assert judge.calls == [([("a",), ("b", "c")], [["a", "x"], ["c", "a", "b"]])]
+    assert JudgeScorer(judge).score([], []).tolist() == []
 
 
 class Odd:

@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from g2r.dialogue import Context
 from g2r.duplicates import normal_form
@@ -28,26 +27,27 @@ class LearnedScorer(Protocol):
         ...
 
 
-class ContextJudge(Protocol):
-    """Scores the responses to one context, as `g2r.judge.Judge` does."""
+class ListJudge(Protocol):
+    """Scores the candidates of several contexts, as `g2r.judge.Judge` does."""
 
-    def score(self, context: Sequence[str], responses: Sequence[str]) -> ArrayLike: ...
+    def score_lists(
+        self, contexts: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]]
+    ) -> Sequence[Floats]: ...
 
 
 class JudgeScorer:
-    """A `ContextJudge` as a `LearnedScorer`: pairs that share a context and follow each other go together."""
+    """A `ListJudge` as a `LearnedScorer`: pairs that share a context and follow each other go together."""
 
-    def __init__(self, judge: ContextJudge, *, name: str = "judge") -> None:
+    def __init__(self, judge: ListJudge, *, name: str = "judge") -> None:
         self.name = name
         self._judge = judge
 
     def score(self, contexts: Sequence[Context], responses: Sequence[str]) -> Floats:
-        places = groupby(range(len(contexts)), key=lambda i: contexts[i])
-        parts = [
-            np.asarray(self._judge.score(context, [responses[i] for i in own]), dtype=np.float64)
-            for context, own in places
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        groups = [(c, list(own)) for c, own in groupby(range(len(contexts)), key=lambda i: contexts[i])]
+        if not groups:
+            return np.zeros(0)
+        candidates = [[responses[i] for i in own] for _, own in groups]
+        return np.concatenate(self._judge.score_lists([c for c, _ in groups], candidates))
 
 
 class LengthBaseline:
