@@ -36,7 +36,7 @@ from g2r.rerank import Reranker
 __all__ = ["Bot", "RankedCandidate", "Reply", "check_turns", "open_encoder"]
 
 _CANDIDATES = 10
-_CONFIG_FILE = "bot.json"
+CONFIG_FILE = "bot.json"
 _JUDGE = "judge"
 
 
@@ -137,7 +137,7 @@ class Bot:
         encoder = open_encoder(path / student)
         responses = ResponseBank.load(path / bank)
         found = FaissIndex.load(path / bank / "index", bank=responses, encoder=encoder)
-        config = config or _read_config(path / _CONFIG_FILE)
+        config = config or read_rules(path)
         judge = Reranker.load(path / _JUDGE) if (path / _JUDGE).is_dir() else None
         origin = _origin(encoder, responses, found, config, judge)
         calibration = fitting_calibration(path / CALIBRATION_FILE, origin, config)
@@ -178,7 +178,7 @@ class Bot:
             if self.reranker is not None:
                 shutil.copytree(self.reranker.folder, new / _JUDGE)
             self.index.save(new / "bank" / "index")
-            (new / _CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            (new / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if self.calibration:
                 (new / CALIBRATION_FILE).write_text(self.calibration.model_dump_json(indent=2) + "\n")
             self.bank.write(new / "bank", earlier=saved.enter_context(held_log(path / "bank")))
@@ -408,7 +408,14 @@ def open_encoder(folder: Path, *, precision: Literal["auto", "fp32", "int8"] = "
     return BiEncoder.load(folder)
 
 
-def _read_config(path: Path) -> BotConfig:
+def read_rules(folder: Path) -> BotConfig:
+    """The rules of the bot in `folder`: its bot.json, or what holds without one.
+
+    Raises:
+        InputError: the file is no JSON.
+        ConfigError: it holds an unknown option or a value out of range.
+    """
+    path = folder / CONFIG_FILE
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (OSError, ValueError) as error:

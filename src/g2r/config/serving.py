@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from g2r.config.base import StageConfig
 
@@ -43,8 +43,16 @@ class IndexConfig(StageConfig):
         ("last1", "last2"), description="What of a context is its key: last turn, last two, all."
     )
     contexts_per_response: int = Field(8, ge=1, description="Contexts remembered as keys of one response.")
-    kind: Literal["auto", "flat", "hnsw", "ivf"] = Field(
-        "auto", description="auto: flat fp16 to 100,000 keys, then HNSW with 8-bit codes."
+    kind: Literal["auto", "flat", "hnsw", "ivf", "refined"] = Field(
+        "auto",
+        description="auto: flat fp16 to 100,000 keys, then HNSW with 8-bit codes. refined: an inverted file of "
+        "4-bit codes, its best ordered by 8-bit codes.",
+    )
+    search_effort: int = Field(
+        0,
+        ge=0,
+        description="Nodes of the graph (hnsw) or cells (ivf, refined) that a search visits; 0 for as many as "
+        "suit the kind.",
     )
     min_recall_at_1: float = Field(
         0.98, ge=0, le=1, description="The build is refused under this recall@1 against exact search."
@@ -109,4 +117,38 @@ class ServeConfig(StageConfig):
         0.0, ge=0, le=100, description="Wait so long for others to join a batch that is not full."
     )
     drain_s: float = Field(30.0, gt=0, description="On SIGTERM, seconds to finish what was accepted.")
+    fallback: Literal["none", "line", "llm"] = Field(
+        "none", description="What is said where the bot abstains: nothing, a safe line, or an LLM's answer."
+    )
+    fallback_line: str = Field(
+        "Sorry, I don't know what to say to that.",
+        min_length=1,
+        description="The safe line; said too where the LLM fails.",
+    )
+    fallback_model: str = Field("", description="Model name that the LLM's endpoint knows.")
+    fallback_url: str = Field(
+        "http://127.0.0.1:8000/v1", description="Address of the LLM, an endpoint of the OpenAI protocol."
+    )
+    fallback_key_env: str = Field(
+        "OPENAI_API_KEY", description="Environment variable that holds the LLM's key."
+    )
+    fallback_prompt: str = Field(
+        "You are a friendly chat partner. Answer in one or two short sentences.",
+        description="System message for the LLM.",
+    )
+    fallback_timeout_s: float = Field(3.0, gt=0, description="Later than this the safe line is said.")
+    fallback_max_tokens: int = Field(
+        80, ge=1, description="An answer of the LLM that is cut here is not said."
+    )
+    fallback_concurrency: int = Field(8, ge=1, description="Requests to the LLM under way at once.")
+    grow: bool = Field(
+        False,
+        description="Keep the conversations that the bot had no reply to in its misses.jsonl, for g2r grow.",
+    )
     log_text: bool = Field(False, description="Log what is said, too.")
+
+    @model_validator(mode="after")
+    def _some_model(self) -> "ServeConfig":
+        if self.fallback == "llm" and not self.fallback_model:
+            raise ValueError("fallback llm needs a fallback_model")
+        return self

@@ -47,15 +47,18 @@ def create_app(
     @asynccontextmanager
     async def answering(app: FastAPI) -> AsyncIterator[None]:
         service.batcher.start()
+        service.fallback.start()
         log(
             "serving",
             bank_version=live.bot.bank.version,
             responses=len(live.bot.bank),
             place=live.place and {"bot": str(live.place.bot), "bank": str(live.place.bank)},
             admin=bool(admin_key),
+            calibrated=live.bot.calibration is not None,
         )
         yield
         await service.batcher.stop()
+        await service.fallback.stop()
 
     app = FastAPI(
         title="g2r",

@@ -11,9 +11,10 @@ from g2r.artifacts import replacing
 from g2r.bank import ResponseBank
 from g2r.bank.carrying import near_duplicate_bans, not_among
 from g2r.bank.log import LOG_FILE, append_changes
-from g2r.bot import Bot, Reply
+from g2r.bot import Bot
 from g2r.dialogue import Context
 from g2r.errors import ArtifactError, InputError
+from g2r.reply import Reply
 
 SWAPPED_FILE = "swapped.json"
 _PROBE = ("hi, how are you?",)
@@ -87,6 +88,11 @@ class LiveBot:
         return self._place
 
     @property
+    def home(self) -> Path | None:
+        """The folder that the server was started on; None for a bot that came without one."""
+        return self._home
+
+    @property
     def bot(self) -> Bot:
         """Who answers now; a batch takes it once, and finishes with it."""
         return self._bot
@@ -158,7 +164,9 @@ def carry_changes(old: ResponseBank, new: ResponseBank) -> None:
     """
     old.refresh()
     new.refresh()
-    dates = {(change.response_id, change.action, change.tags): change.at for change in new.log}
+    dates: dict[tuple[str, str, tuple[str, ...]], str] = {
+        (change.response_id, change.action, change.tags): change.at for change in new.log
+    }
     missing = [
         change
         for change in not_among(old.log, new.log)

@@ -16,6 +16,9 @@ class Metrics:
         seconds: time of a reply by phase: queue, encode, search, rules, total.
         replies: conversations answered with a response.
         abstentions: conversations answered with none.
+        fallbacks: abstentions answered in the bot's place, by kind: line, llm.
+        fallback_failures: LLM fallbacks that failed, so that the line was said.
+        lost_misses: abstentions that could not be logged.
         refused: requests refused, by reason.
         failures: requests that failed by a fault of the server.
         changes: changes of the bank through the admin API, by action.
@@ -35,6 +38,9 @@ class Metrics:
         )
         self.replies = self._counter("g2r_replies", "Conversations answered with a response.")
         self.abstentions = self._counter("g2r_abstentions", "Conversations answered with none.")
+        self.fallbacks = self._counter("g2r_fallbacks", "Abstentions answered by the fallback.", "kind")
+        self.fallback_failures = self._counter("g2r_fallback_failures", "LLM fallbacks that failed.")
+        self.lost_misses = self._counter("g2r_lost_misses", "Abstentions that could not be logged.")
         self.refused = self._counter("g2r_refused", "Requests refused.", "reason")
         self.failures = self._counter("g2r_failures", "Requests failed by a fault of the server.")
         self.changes = self._counter("g2r_bank_changes", "Changes of the bank by admins.", "action")

@@ -6,8 +6,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from g2r.bank import ADDED, BankContext, BankResponse, Change, ResponseBank
-from g2r.bot import RankedCandidate, Reply
 from g2r.dialogue import Scores
+from g2r.reply import RankedCandidate, Reply
 
 ResponseId = Annotated[
     str, Field(pattern=r"^[0-9a-f]{16}$", description="Content id of the response's text: 16 hex digits.")
@@ -85,7 +85,9 @@ class CandidateOut(Told):
 
     text: str
     response_id: str
-    score: float = Field(description="Weighted sum of the two below.")
+    score: float = Field(
+        description="What it is ranked by: the weighted sum of the two below, or the rating."
+    )
     response_score: float | None = Field(description="Likeness of the response; null without response keys.")
     context_score: float | None = Field(
         description="Likeness of the nearest context it was written for; null without context keys."
@@ -93,6 +95,7 @@ class CandidateOut(Told):
     sources: list[str] = Field(description="Who wrote it: human, or names of teachers.")
     contexts: list[ContextOut] = Field(description="Contexts it was written for, best scored first.")
     tags: list[str]
+    rating: float | None = Field(description="By the second stage, 0 to 10; null if it did not rate it.")
 
     @classmethod
     def of(cls, candidate: RankedCandidate) -> Self:
@@ -105,17 +108,23 @@ class CandidateOut(Told):
             sources=list(candidate.sources),
             contexts=[ContextOut.of(context) for context in candidate.contexts],
             tags=sorted(candidate.tags),
+            rating=candidate.rating,
         )
 
 
 class ReplyResponse(Told):
     """What the bot says, and why."""
 
-    text: str = Field(description="Empty if the bot abstains.")
+    text: str = Field(description="What to say; empty if the bot abstains and there is no fallback.")
     response_id: str | None = Field(description="Null if the bot abstains.")
     score: float | None = Field(description="Score of the best candidate; null if there is none.")
-    confidence: float | None = Field(description="Calibrated; null for a bot without calibration.")
+    confidence: float | None = Field(
+        description="Calibrated probability of a good reply, 0 to 1; null for a bot without calibration."
+    )
     abstained: bool
+    source: str | None = Field(
+        description="bank, fallback (the bot abstains, the text is not from the bank), or null for no text."
+    )
     candidates: list[CandidateOut] = Field(description="Best first; the first one is said.")
     timings_ms: dict[str, float] = Field(
         description="queue (waiting, others of the batch included), encode, search, rules, and their total."
@@ -124,13 +133,14 @@ class ReplyResponse(Told):
     bank_revision: int = Field(description="How many additions, bans and tags of the bank's log held.")
 
     @classmethod
-    def of(cls, reply: Reply, *, timings_ms: Mapping[str, float]) -> Self:
+    def of(cls, reply: Reply, *, timings_ms: Mapping[str, float], text: str, source: str | None) -> Self:
         return cls(
-            text=reply.text,
+            text=text,
             response_id=reply.response_id,
             score=reply.score,
-            confidence=None,
+            confidence=reply.confidence,
             abstained=reply.abstained,
+            source=source,
             candidates=[CandidateOut.of(candidate) for candidate in reply.candidates],
             timings_ms=dict(timings_ms),
             bank_version=reply.bank_version,

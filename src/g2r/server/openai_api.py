@@ -84,7 +84,9 @@ class Trace(Told):
 
     response_id: str | None
     score: float | None
+    confidence: float | None
     abstained: bool
+    source: str | None
     bank_version: str
     bank_revision: int
     timings_ms: dict[str, float]
@@ -129,7 +131,9 @@ async def complete(asked: ChatRequest, request: Request) -> Response:
         g2r=Trace(
             response_id=said.reply.response_id,
             score=said.reply.score,
+            confidence=said.reply.confidence,
             abstained=said.reply.abstained,
+            source=said.source,
             bank_version=said.reply.bank_version,
             bank_revision=said.reply.bank_revision,
             timings_ms=dict(said.timings_ms),
@@ -192,7 +196,7 @@ def _text_of(message: ChatMessage) -> str:
 def _texts(said: Said) -> list[str]:
     """What is said first, and the next best candidates as further choices."""
     return [
-        said.reply.text,
+        said.text,
         *(candidate.text for candidate in said.reply.candidates[1:] if not said.reply.abstained),
     ]
 

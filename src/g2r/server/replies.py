@@ -15,5 +15,5 @@ async def reply(asked: ReplyRequest, request: Request) -> Response:
     said = await service_of(request).reply(
         asked.turns, tags=asked.tags, without=asked.without, candidates=asked.candidates
     )
-    told = ReplyResponse.of(said.reply, timings_ms=said.timings_ms)
+    told = ReplyResponse.of(said.reply, timings_ms=said.timings_ms, text=said.text, source=said.source)
     return Response(told.model_dump_json(), media_type="application/json")

@@ -9,10 +9,12 @@ from typing import TypeVar
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
-from g2r.bot import Bot, Reply
+from g2r.bot import Bot
 from g2r.config import ServeConfig
 from g2r.errors import ArtifactError, G2RError
+from g2r.reply import Reply
 from g2r.server.batching import Batcher
+from g2r.server.fallback import SOURCE, Fallback
 from g2r.server.limits import check_conversation
 from g2r.server.live import LiveBot, Question
 from g2r.server.logs import log, note
@@ -29,11 +31,24 @@ class Said:
     Attributes:
         reply: what the bot said.
         timings_ms: milliseconds of wall clock: encode, search and rules (of a batch, each one's share), queue (the
-            rest: waiting, others of the batch included) and total, from the request to the answer.
+            rest: waiting, others of the batch included), fallback where there was one, and total, from the request
+            to the answer.
+        fallback: what is said in the place of a reply that abstains.
     """
 
     reply: Reply
     timings_ms: Mapping[str, float]
+    fallback: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is said."""
+        return self.reply.text or self.fallback
+
+    @property
+    def source(self) -> str | None:
+        """Where that comes from: bank, fallback, or None if nothing is said."""
+        return SOURCE if self.fallback else "bank" if self.reply.text else None
 
 
 class Service:
@@ -43,6 +58,7 @@ class Service:
         self.live = live
         self.config = config
         self.metrics = Metrics()
+        self.fallback = Fallback(live, config, self.metrics)
         self.batcher: Batcher[Question, Reply] = Batcher(self._answer, config)
         self._changing = asyncio.Lock()
         self._swapping = asyncio.Lock()
@@ -74,7 +90,11 @@ class Service:
                 reply = await self.batcher.ask(question)
         except TimeoutError:
             raise RefusedError.timed_out(self.config.timeout_s) from None
-        said = Said(reply, _timings(reply, 1000 * (time.perf_counter() - start)))
+        replied = time.perf_counter()
+        fallback = await self.fallback.answer(question, reply) if reply.abstained else ""
+        said = Said(
+            reply, _timings(reply, replied - start, time.perf_counter() - replied, fallback), fallback
+        )
         self._record(context, said)
         return said
 
@@ -118,18 +138,21 @@ class Service:
         note(
             response_id=said.reply.response_id,
             score=said.reply.score,
+            source=said.source,
             bank_version=said.reply.bank_version,
             bank_revision=said.reply.bank_revision,
             timings_ms=said.timings_ms,
         )
         if self.config.log_text:
-            note(turns=context, text=said.reply.text)
+            note(turns=context, text=said.text)
 
 
-def _timings(reply: Reply, total: float) -> Mapping[str, float]:
+def _timings(reply: Reply, waited: float, beyond: float, fallback: str) -> Mapping[str, float]:
+    """Milliseconds by phase, of the seconds until the reply and those beyond it."""
     phases = {phase: spent for phase, spent in reply.timings_ms.items() if phase != "total"}
-    queue = max(0.0, total - sum(phases.values()))
-    return {"queue": round(queue, 3), **phases, "total": round(total, 3)}
+    queue = max(0.0, 1000 * waited - sum(phases.values()))
+    after = {"fallback": round(1000 * beyond, 3)} if fallback else {}
+    return {"queue": round(queue, 3), **phases, **after, "total": round(1000 * (waited + beyond), 3)}
 
 
 def service_of(request: Request) -> Service:
