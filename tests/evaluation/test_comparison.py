@@ -75,7 +75,7 @@ def test_counts_name_every_system(run):
 def test_summary_holds_the_whole_comparison(run):
     summary = (run[0] / "summary.md").read_text()
     for title in (
-        "Choosing the original response", "Without what leaked", "Replies", "Side by side", "Leaks",
+        "Choosing the original response", "Without what leaked", "Replies", "Side by side", "Banks", "Leaks",
     ):  # fmt: skip
         assert f"## {title}\n" in summary
     assert "against baseline" in summary
@@ -100,6 +100,19 @@ def test_tables_hold_the_grid_and_agree_with_the_items(run):
     leaked = [item for item in items if item["leaks"]]
     assert tables["Leaks"]
     assert tables["Without what leaked"]["contexts"] == 30 - len(leaked)
+
+
+def test_the_sizes_of_the_banks_are_told(run):
+    sizes = json.loads((run[0] / "tables.json").read_text())["Banks"]
+    assert set(sizes) == {"human", "bank"}
+    assert sizes["human"]["responses"] < sizes["bank"]["responses"] == sizes["bank"]["searched"]
+
+
+def test_the_page_shows_the_comparison(run):
+    page = (run[0] / "report.html").read_text()
+    for title in ("Choosing the original response", "Replies", "Banks", "Leaks"):
+        assert f">{title}</h2>" in page
+    assert "Side by side" not in page
 
 
 def test_replies_come_from_their_bank(run):
@@ -133,4 +146,6 @@ def test_all_students_reply_from_the_same_part_of_a_large_bank(tmp_path):
     items = [json.loads(line) for line in (tmp_path / "report" / "results.jsonl").read_text().splitlines()]
     said = {item["replies"][name] for item in items for name in ("baseline", "student", "untrained base")}
     assert 1 < len(said) <= 5
+    sizes = json.loads((tmp_path / "report" / "tables.json").read_text())["Banks"]["bank"]
+    assert sizes == {"responses": len(bank), "searched": 5}
     assert said <= set(bank.texts)
