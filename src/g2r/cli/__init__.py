@@ -10,9 +10,11 @@ import typer
 
 from g2r.cli import (
     banking,
+    calibrating,
     changing,
     distilling,
     evaluating,
+    growing,
     judging,
     rating,
     reporting,
@@ -25,9 +27,11 @@ from g2r.errors import G2RError
 
 __all__ = [
     "banking",
+    "calibrating",
     "changing",
     "distilling",
     "evaluating",
+    "growing",
     "judging",
     "main",
     "rating",

@@ -1,9 +1,11 @@
 """One model per stage: the single definition behind the library, the YAML file, the command line and the docs."""
 
 from g2r.config.base import StageConfig, parse_config
+from g2r.config.benching import BenchConfig
 from g2r.config.calibrating import CalibrateConfig
 from g2r.config.data import DataConfig, SourceConfig
 from g2r.config.evaluation import EvaluateConfig, ReportConfig
+from g2r.config.growing import GrowConfig
 from g2r.config.judging import JudgeConfig
 from g2r.config.onpolicy import OnPolicyConfig
 from g2r.config.rating import RateConfig, RatingsConfig
@@ -24,6 +26,7 @@ from g2r.config.training import ExportConfig, TrainConfig
 
 __all__ = [
     "SCORES",
+    "BenchConfig",
     "BotConfig",
     "CalibrateConfig",
     "ContextView",
@@ -31,6 +34,7 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "GenerateConfig",
+    "GrowConfig",
     "IndexConfig",
     "JudgeConfig",
     "JudgeTeacherConfig",
