@@ -65,15 +65,21 @@ def test_what_was_measured_is_on_record_and_decides(folder):
     assert 0 < difference < 1
 
 
-def test_without_lists_fp32_is_served(judge, tmp_path):
+def copy_graph(folder, monkeypatch):
+    """The export's slow part gives the graph that was exported before."""
+    monkeypatch.setattr(
+        "g2r.judge.export.write_graph", lambda *arguments: shutil.copy(folder / "model.onnx", arguments[-1])
+    )
+
+
+def test_without_lists_fp32_is_served(judge, folder, tmp_path, monkeypatch):
+    copy_graph(folder, monkeypatch)
     measured = export_judge(judge, tmp_path / "judge")
     assert (measured["precision"], measured["int8_same_first"]) == ("fp32", None)
 
 
-def test_a_graph_of_another_model_is_refused(judge, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "g2r.judge.export.write_graph", lambda *arguments: shutil.copy(folder / "model.onnx", arguments[-1])
-    )
+def test_a_graph_of_another_model_is_refused(folder, tmp_path, monkeypatch):
+    copy_graph(folder, monkeypatch)
     with pytest.raises(ArtifactError, match="rates otherwise than the judge"):
         export_judge(Judge.load(make_base(tmp_path / "other", seed=5)), tmp_path / "judge")
     assert not (tmp_path / "judge").exists()
