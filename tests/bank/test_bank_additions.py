@@ -1,5 +1,6 @@
 """Additions in the log, near duplicates of what is banned, and what outlives a rebuild."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,7 @@ def test_adding_what_is_there_gives_it_further_contexts_and_tags(tmp_path: Path)
         ("ok", {"contexts": [[]]}, "no turns"),
         ("ok", {"tags": ["a,b"]}, "without commas"),
         ("ok", {"tags": [" "]}, "without commas"),
+        ("ok", {"tags": "kids"}, "expected a list: "),
         (RUDER, {}, "near duplicate of the banned response"),
         (RUDE, {}, "near duplicate of the banned response"),
     ],
@@ -159,6 +161,52 @@ def test_bans_made_while_a_bank_is_rebuilt_reach_its_near_duplicates_too(tmp_pat
     assert ResponseBank.load(new).banned.sum() == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_any_course_of_changes_means_the_same_live_reloaded_and_rebuilt(tmp_path: Path, seed: int) -> None:
+    """Against a model of four dictionaries."""
+    draw = random.Random(seed)
+    pool = [
+        f"{draw.randbytes(4).hex()} {draw.randbytes(4).hex()} {draw.randbytes(4).hex()}" for _ in range(20)
+    ]
+    bank = make_bank(*pool[:8])
+    bank.save(tmp_path)
+    contexts = {text: [(f"about {text}",)] for text in pool[:8]}
+    tags: dict[str, set[str]] = {text: set() for text in pool}
+    banned: set[str] = set()
+    for _ in range(120):
+        text, other = draw.choice(pool), draw.choice("abc")
+        action = draw.choice(["add", "ban", "unban", "tag", "untag"])
+        if action == "add":
+            if text in banned:
+                continue
+            bank.add(text, contexts=[[other]], tags=[other])
+            contexts.setdefault(text, [])
+            contexts[text] += [(other,)] if (other,) not in contexts[text] else []
+            tags[text] |= {other}
+        elif text in contexts:
+            arguments = [other] if action in ("tag", "untag") else []
+            getattr(bank, action)(content_id(text), *arguments)
+            match action:
+                case "ban" | "unban":
+                    (banned.add if action == "ban" else banned.discard)(text)
+                case "tag":
+                    tags[text] |= {other}
+                case "untag":
+                    tags[text] -= {other}
+    rebuilt = make_bank(*pool[:8]).continuing(read_log(tmp_path))
+    (tmp_path / "new").mkdir()
+    rebuilt.write(tmp_path / "new", earlier=read_log(tmp_path))
+    for seen in (bank, ResponseBank.load(tmp_path), rebuilt, ResponseBank.load(tmp_path / "new")):
+        assert {r.text: [c.turns for c in r.contexts] for r in seen} == contexts
+        assert {r.text: set(r.tags) for r in seen} == {text: tags[text] for text in contexts}
+        assert (
+            {seen.text(row) for row in np.flatnonzero(seen.banned)} == banned == set(seen.forbidden.values())
+        )
+        assert {seen.text(row) for row in np.flatnonzero(seen.allowed(["a"], without=["b"]))} == {
+            text for text in contexts if text not in banned and "a" in tags[text] and "b" not in tags[text]
+        }
+
+
 def test_short_replies_that_differ_in_a_word_are_no_near_duplicates() -> None:
     bank = make_bank("Yes, I do.", "No, I don't.", "Yes, you do.")
     bank.ban(content_id("No, I don't."))
@@ -179,6 +227,8 @@ def test_masks_are_shared_until_the_next_change_and_cannot_be_altered() -> None:
     assert bank.allowed(["pirate"], without=["loud"]).sum() == 2
     assert bank.allowed(without=["pirate"]).sum() == 2
     assert bank.allowed(without=["unheard of"]).all()
+    with pytest.raises(InputError, match=r"expected a list: \['pirate'\]"):
+        bank.allowed("pirate")
     for number in range(200):
         bank.allowed([str(number)])
     assert bank.allowed(["pirate"]).sum() == 2

@@ -26,6 +26,7 @@ from g2r.bank.rows import (
     collect_responses,
     hash_rows,
     row_of,
+    tag_set,
 )
 from g2r.bank.state import replay, state_of
 from g2r.bank.table import BankTable
@@ -183,8 +184,11 @@ class ResponseBank(Sequence[BankResponse]):
         """Which rows may be said: not banned, carrying every one of `tags` and none of `without`.
 
         (responses,) of bool, read-only; made once for each pair of sets until the next change.
+
+        Raises:
+            InputError: tags are one text instead of a list.
         """
-        return self._changes.state.allowed(tags, without)
+        return self._changes.state.allowed(tag_set(tags), tag_set(without))
 
     def add(
         self,
@@ -205,8 +209,8 @@ class ResponseBank(Sequence[BankResponse]):
                 nothing is added.
             ArtifactError: the log cannot be written; nothing is added.
         """
-        contexts, tags = list(contexts), list(tags)
-        changes = [addition(text, contexts, tags, sources=(source,), reason=reason, by=by) for text in texts]
+        contexts, marks = list(contexts), clean_tags(tags)
+        changes = [addition(text, contexts, marks, sources=(source,), reason=reason, by=by) for text in texts]
         self.record(changes)
         return tuple(self[self.row(change.response_id)] for change in changes)
 

@@ -259,13 +259,25 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Tags as they are kept: sorted, each once.
 
     Raises:
-        InputError: one is blank or holds a comma, which separates tags where several are asked for.
+        InputError: one is blank or holds a comma, which separates tags where several are asked for; or as
+            `tag_set`.
     """
-    cleaned = {clean_text(tag) if isinstance(tag, str) else "" for tag in tags}
+    cleaned = {clean_text(tag) if isinstance(tag, str) else "" for tag in tag_set(tags)}
     wrong = [tag for tag in cleaned if not tag or "," in tag]
     if wrong:
         raise InputError(f"a tag is {wrong[0]!r}; expected text without commas, such as pirate or en-GB")
     return tuple(sorted(cleaned))
+
+
+def tag_set(tags: Iterable[str]) -> frozenset[str]:
+    """Tags as a set.
+
+    Raises:
+        InputError: they are one text, whose letters would be taken for tags.
+    """
+    if isinstance(tags, str):
+        raise InputError(f"tags are the text {tags!r:.60}, expected a list: [{tags!r:.60}]")
+    return frozenset(tags)
 
 
 def hash_rows(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -1,6 +1,6 @@
 """What holds for a bank after the changes in its log: who is banned, tagged, added. Replaced, never altered."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,12 +38,12 @@ class BankState:
         default_factory=dict, repr=False
     )
 
-    def allowed(self, tags: Collection[str], without: Collection[str]) -> NDArray[np.bool_]:
+    def allowed(self, tags: frozenset[str], without: frozenset[str]) -> NDArray[np.bool_]:
         """The rows that are not banned, carry all of `tags` and none of `without`: (rows,), read-only.
 
         Made once for each pair of sets.
         """
-        asked = (frozenset(tags), frozenset(without))
+        asked = (tags, without)
         mask = self.masks.get(asked)
         if mask is None:
             mask = self._mask(*asked)
