@@ -274,6 +274,34 @@ def test_a_teacher_replies_refines_and_gives_the_oracle_gap(run, tmp_path):
     assert "Judged lists: not computed, none were given." in summary
 
 
+def test_one_context_and_systems_that_say_nothing_are_reported_as_not_computed(run, instruments, tmp_path):
+    folder, config = run
+
+    class Mute(WordTeacher):
+        def generate(self, contexts, settings, *, seed):
+            return [[] for _ in contexts]
+
+    settings = EvaluateConfig(contexts=1, candidates=5, scorers=instruments["scorers"])
+    write_comparison(
+        EXAMPLES,
+        students={"student": folder / "student"},
+        banks={"bank": folder / "bank"},
+        base=config.train.base,
+        config=settings,
+        panel=replace(open_panel(settings, config, EXAMPLES), teacher=Mute()),
+        output=tmp_path / "report",
+    )
+    _, tables, (item,) = read(tmp_path / "report")
+    assert item["replies"]["teacher greedy"] is None
+    assert item["scores"]["teacher greedy"] == {"own": None, "VUP": None, "NUP": None, "MaUdE-style": None}
+    row = next(r for r in tables["Choosing the original response"]["rows"] if r["name"] == "student")
+    assert row["hits"]["5"] == {"not_computed": "an interval needs two contexts, got 1"}
+    learned = next(values for title, values in tables.items() if title.startswith("Learned score: VUP"))
+    assert all("not_computed" in row["value"] for row in learned["rows"])
+    assert tables["Replies"]["teacher greedy"]["replies"] == 0
+    assert "not_computed" in tables["Replies"]["teacher greedy"]["distinct_2"]
+
+
 def test_judges_rate_and_rank(run, tmp_path):
     torch.manual_seed(0)
     Judge.load(make_base(tmp_path).parent / "plain").save(tmp_path / "my-judge")

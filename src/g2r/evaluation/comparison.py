@@ -22,7 +22,7 @@ from g2r.evaluation.panel_sections import (
     people_section,
     preference_section,
 )
-from g2r.evaluation.report import write_report
+from g2r.evaluation.report import Section, write_report
 from g2r.evaluation.rivals import UNTRAINED, add_controls, add_rivals, reply_scores
 from g2r.evaluation.sections import (
     bank_section,
@@ -32,7 +32,7 @@ from g2r.evaluation.sections import (
     selection_section,
     side_by_side_section,
 )
-from g2r.evaluation.students import compare_selections, longest_lists
+from g2r.evaluation.students import Comparison, compare_selections, longest_lists
 from g2r.evaluation.systems import BotSystem
 from g2r.progress import Progress, silent
 
@@ -69,8 +69,8 @@ def write_comparison(
     results = Results(lists, [by_id[item.context_id] for item in lists], missing=list(panel.notes))
     loaded = Banks.load(banks, responses=config.responses, seed=config.seed)
     steps = 3 + len(students)
-    places: dict[str, str | Path] = {UNTRAINED: base, **students}
     served: dict[str, BotSystem] = {}
+    places: dict[str, str | Path] = {UNTRAINED: base, **students}
     for done, (label, place) in enumerate(places.items()):
         bots = examine_student(results, label, open_student(place), loaded, panel.exams, config)
         if SERVED in bots:
@@ -80,51 +80,74 @@ def write_comparison(
     add_rivals(results, panel, next(reversed(served.values()), None), config)
     progress(steps - 1, steps, note="controls and rivals")
     training = [e for e in examples if e.split == "train"]
-    leakage = find_leaks(
-        results.examples, bank=loaded.whole[SERVED].texts if SERVED in loaded.whole else (), training=training
-    )
+    texts = loaded.whole[SERVED].texts if SERVED in loaded.whole else ()
+    leakage = find_leaks(results.examples, bank=texts, training=training)
     reference = _reference(students)
     comparison = compare_selections(
         results.selections, reference=reference, candidates=config.candidates, seed=config.seed
     )
-    speaking = reference if reference in results.replies else next(iter(results.replies))
     rated = reply_scores(results, panel)
-    free = unleaked(panel.exams, training)
-    clean = [e.context_id in leakage.clean for e in results.examples]
     sections = [
         selection_section(comparison, results.missing),
         *clean_section(results.selections, leakage, reference, config),
-        *(
-            exam_section(
-                exam,
-                results.taken[exam.name],
-                panel,
-                reference=reference,
-                clean=free[exam.name],
-                seed=config.seed,
-            )
-            for exam in panel.exams
-        ),
+        *_exam_sections(results, panel, training, reference, config),
         *oracle_section(served, results, panel, reference, config),
-        *reply_sections(results, leakage, speaking, config),
-        *learned_sections(rated, panel, reference=speaking, clean=clean, seed=config.seed),
-        *people_section(panel),
-        *preference_section(results, panel, speaking),
-        *side_by_side_section(results, config),
+        *_said_sections(results, rated, panel, leakage, reference, config),
         bank_section(loaded),
         leak_section(leakage),
     ]
     write_report(output, sections, _items(results, rated, leakage), title="Comparison")
     progress(steps, steps, note="report")
-    hits = {row.name: row.hits[config.candidates] for row in comparison.rows}
+    return _counts(comparison)
+
+
+def _counts(comparison: Comparison) -> dict[str, Any]:
+    hits = {row.name: row.hits[comparison.candidates] for row in comparison.rows}
     return {
         "contexts": comparison.contexts,
         **{
-            f"hits@1/{config.candidates} {name}": round(value.value, 4)
+            f"hits@1/{comparison.candidates} {name}": round(value.value, 4)
             for name, value in hits.items()
             if not isinstance(value, NotComputed)
         },
     }
+
+
+def _exam_sections(
+    results: Results, panel: Panel, training: Sequence[Example], reference: str, config: ReportConfig
+) -> list[Section]:
+    free = unleaked(panel.exams, training)
+    return [
+        exam_section(
+            exam,
+            results.taken[exam.name],
+            panel,
+            reference=reference,
+            clean=free[exam.name],
+            seed=config.seed,
+        )
+        for exam in panel.exams
+    ]
+
+
+def _said_sections(
+    results: Results,
+    rated: Mapping[str, Mapping[str, Floats]],
+    panel: Panel,
+    leakage: Leakage,
+    reference: str,
+    config: ReportConfig,
+) -> list[Section]:
+    """What is to say of the replies; the reference is the first system if that student has no served bank."""
+    speaking = reference if reference in results.replies else next(iter(results.replies))
+    clean = [e.context_id in leakage.clean for e in results.examples]
+    return [
+        *reply_sections(results, leakage, speaking, config),
+        *learned_sections(rated, panel, reference=speaking, clean=clean, seed=config.seed),
+        *people_section(panel),
+        *preference_section(results, panel, speaking),
+        *side_by_side_section(results, config),
+    ]
 
 
 def held_out(examples: Sequence[Example], sources: Sequence[str] = ()) -> list[Example]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -11,6 +12,9 @@ from g2r.dialogue import Context
 from g2r.errors import TeacherError
 from g2r.evaluation.metrics import NotComputed
 from g2r.evaluation.preferences import Choice, Outcome, WinRate, win_rate
+
+if TYPE_CHECKING:
+    from g2r.teachers.endpoint import Endpoint
 
 PROMPT = """Here is a chat and two replies that might come next.
 
@@ -76,48 +80,48 @@ def prefer(
         if mine is not None and theirs is not None
     ]
 
-    async def ask_all() -> list[tuple[Outcome, bool]]:
+    async def ask_all() -> list[Outcome]:
         async with Endpoint(config) as endpoint:
-
-            async def verdict(context: Context, first: str, second: str) -> Outcome:
-                chat = "\n".join(f"- {turn}" for turn in context)
-                prompt = PROMPT.format(chat=chat, first=first, second=second)
-                body = {
-                    "messages": [{"role": "user", "content": prompt}],
-                    "temperature": 0.0,
-                    "max_tokens": 8,
-                }
-                said = ""
-                for turn in range(2):
-                    answer = await endpoint.post(
-                        "/chat/completions", {**body, "seed": turn}, answer=_ChatAnswer
-                    )
-                    said = (answer.choices[0].message.content or "") if answer.choices else ""
-                    if outcome := parse_verdict(said):
-                        return outcome
-                raise TeacherError(
-                    f"{config.model} was asked twice which of two replies is better and said {said!r:.60}; "
-                    'expected 1, 2 or "tie": choose a model that follows instructions'
-                )
-
-            async def both(context: Context, mine: str, theirs: str) -> tuple[Outcome, bool]:
-                straight, crossed = await gather_all(
-                    [verdict(context, mine, theirs), verdict(context, theirs, mine)]
-                )
-                return agreed(straight, crossed), straight == _SWAPPED[crossed]
-
-            return await gather_all(both(context, mine, theirs) for _, context, mine, theirs in asked)
+            both_orders = [
+                _verdict(endpoint, config.model, context, first, second)
+                for _, context, mine, theirs in asked
+                for first, second in ((mine, theirs), (theirs, mine))
+            ]
+            return await gather_all(both_orders)
 
     verdicts = run_together(ask_all())
-    found = {}
-    for name in replies:
-        if name == against:
-            continue
-        own = [v for (system, *_), v in zip(asked, verdicts, strict=True) if system == name]
-        outcomes = tuple(outcome for outcome, _ in own)
-        same = sum(consistent for _, consistent in own) / len(own) if own else NotComputed("no replies")
-        found[name] = Preference(outcomes, win_rate(outcomes), same)
-    return found
+    pairs = list(zip((name for name, *_ in asked), verdicts[::2], verdicts[1::2], strict=True))
+    return {
+        name: _preference([(straight, crossed) for system, straight, crossed in pairs if system == name])
+        for name in replies
+        if name != against
+    }
+
+
+async def _verdict(endpoint: "Endpoint", model: str, context: Context, first: str, second: str) -> Outcome:
+    """Which of two replies the model calls the better one; an answer that says neither is asked about once more."""
+    chat = "\n".join(f"- {turn}" for turn in context)
+    prompt = PROMPT.format(chat=chat, first=first, second=second)
+    body = {"messages": [{"role": "user", "content": prompt}], "temperature": 0.0, "max_tokens": 8}
+    said = ""
+    for turn in range(2):
+        answer = await endpoint.post("/chat/completions", {**body, "seed": turn}, answer=_ChatAnswer)
+        said = (answer.choices[0].message.content or "") if answer.choices else ""
+        if outcome := parse_verdict(said):
+            return outcome
+    raise TeacherError(
+        f"{model} was asked twice which of two replies is better and said {said!r:.60}; "
+        'expected 1, 2 or "tie": choose a model that follows instructions'
+    )
+
+
+def _preference(verdicts: Sequence[tuple[Outcome, Outcome]]) -> Preference:
+    """What the verdicts of both orders, one pair a context, come to."""
+    outcomes = tuple(agreed(straight, crossed) for straight, crossed in verdicts)
+    same = [straight == _SWAPPED[crossed] for straight, crossed in verdicts]
+    return Preference(
+        outcomes, win_rate(outcomes), sum(same) / len(same) if same else NotComputed("no replies")
+    )
 
 
 _SWAPPED: Mapping[Outcome, Outcome] = {"a": "b", "b": "a", "tie": "tie"}

@@ -72,7 +72,9 @@ class PolyEncoder(nn.Module):
 
     def response_vectors(self, responses: Sequence[str]) -> Tensor:
         """g(r), unit length: (responses, dimensions)."""
-        return functional.normalize(self._read(responses, RESPONSE_TASK)["sentence_embedding"].float(), dim=-1)
+        return functional.normalize(
+            self._read(responses, RESPONSE_TASK)["sentence_embedding"].float(), dim=-1
+        )
 
     def _read(self, texts: Sequence[str], task: str) -> dict[str, Tensor]:
         features = self.student.features(texts, task)
@@ -171,21 +173,11 @@ def train_poly_encoder(
         train = [e for e in train if any(not c.original for c in e.candidates)]
     data = training_data(train, config)
     validation = HitsValidation.draw([e for e in examples if e.split == "valid"], seed=config.seed)
-    torch.manual_seed(config.seed)
-    student = BiEncoder.load(base or config.base).with_form(
-        turn_order=config.turn_order,
-        speaker_marks=config.speaker_marks,
-        max_context_tokens=config.max_context_tokens,
-        max_response_tokens=config.max_response_tokens,
-        history=config.history,
-    )
-    poly = PolyEncoder(student.with_towers(config.towers), codes=codes, seed=config.seed)
+    poly = _start(base or config.base, config, codes)
     schedule = Schedule(len(data.lists), config.batch_size, config.seed)
-    steps = (
-        config.max_steps
-        if config.max_steps > 0
-        else max(1, math.ceil(config.epochs * schedule.steps_per_epoch))
-    )
+    steps = config.max_steps
+    if steps < 1:
+        steps = max(1, math.ceil(config.epochs * schedule.steps_per_epoch))
     evaluate_at = {math.ceil(steps * k / config.evals) for k in range(1, config.evals + 1)}
     maker = BatchMaker(data, schedule, config)
     optimiser = torch.optim.AdamW(poly.parameters(), lr=config.learning_rate)
@@ -193,23 +185,36 @@ def train_poly_encoder(
         optimiser, lambda step: _rate(step, steps, config.warmup_fraction)
     )
     best = -1.0
-    for step in range(steps):
+    for step in range(1, steps + 1):
         poly.train()
         optimiser.zero_grad()
-        torch.autograd.backward(_loss(poly, maker.batch(step), data, config))
+        torch.autograd.backward(_loss(poly, maker.batch(step - 1), data, config))
         nn.utils.clip_grad_norm_(poly.parameters(), config.max_grad_norm)
         optimiser.step()
         pace.step()
-        progress(step + 1, steps, note="poly-encoder")
-        if step + 1 in evaluate_at:
+        progress(step, steps, note="poly-encoder")
+        if step in evaluate_at:
             poly.forget()
             hits = _hits(poly, validation) if validation else float(step)
             if hits > best:
                 best = hits
-                student_counts = {"step": step + 1, **({"hits@1": hits} if validation else {})}
-                poly.student.training = {**data.counts, **student_counts}
+                measured = {"hits@1": hits} if validation else {}
+                poly.student.training = {**data.counts, "step": step, **measured}
                 poly.save(output)
     return PolyEncoder.load(output)
+
+
+def _start(base: str | Path, config: TrainConfig, codes: int) -> PolyEncoder:
+    """The base with as many towers, reading contexts as the student does."""
+    torch.manual_seed(config.seed)
+    student = BiEncoder.load(base).with_form(
+        turn_order=config.turn_order,
+        speaker_marks=config.speaker_marks,
+        max_context_tokens=config.max_context_tokens,
+        max_response_tokens=config.max_response_tokens,
+        history=config.history,
+    )
+    return PolyEncoder(student.with_towers(config.towers), codes=codes, seed=config.seed)
 
 
 def _loss(poly: PolyEncoder, batch: Batch, data: TrainingData, config: TrainConfig) -> Tensor:

@@ -62,6 +62,7 @@ class TurnsHead(nn.Module):
         return logits
 
 
+Head = TextHead | PairHead | TurnsHead
 HeadT = TypeVar("HeadT", TextHead, PairHead, TurnsHead)
 
 

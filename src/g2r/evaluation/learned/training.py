@@ -13,7 +13,7 @@ from g2r.duplicates import normal_form
 from g2r.errors import InputError
 from g2r.evaluation.learned.corruption import CORRUPTIONS, corrupted
 from g2r.evaluation.learned.features import Features
-from g2r.evaluation.learned.heads import PairHead, TextHead, TurnsHead, fit, new_head
+from g2r.evaluation.learned.heads import Head, PairHead, TextHead, TurnsHead, fit, new_head
 from g2r.evaluation.learned.scorers import RECORD_FILE, ScorersRecord, save_scorers
 from g2r.progress import Progress, silent
 from g2r.student import BiEncoder
@@ -84,33 +84,24 @@ def train_scorers(
     queries = features.contexts([e.context for e in kept])
     progress(2, 5, note="contexts encoded")
     utterances, following, both = _rows(kept, queries @ vectors.T, seed)
-    vup = new_head(TextHead, features.dimensions, seed=seed)
-    nup = new_head(PairHead, features.dimensions, seed=seed)
-    maude = new_head(TurnsHead, features.dimensions, seed=seed)
-    accuracy = {
-        "vup": fit(
-            vup,
-            [features.responses(utterances.responses)],
-            utterances.labels,
-            utterances.validation,
-            epochs=epochs,
-            seed=seed,
-        )
+    size = features.dimensions
+    heads: dict[str, Head] = {
+        "vup": new_head(TextHead, size, seed=seed),
+        "nup": new_head(PairHead, size, seed=seed),
+        "maude": new_head(TurnsHead, size, seed=seed),
     }
-    progress(3, 5, note="VUP")
-    pair_features = [features.contexts(following.contexts), features.responses(following.responses)]
-    accuracy["nup"] = fit(
-        nup, pair_features, following.labels, following.validation, epochs=epochs, seed=seed
-    )
-    progress(4, 5, note="NUP")
-    turn_features = [features.turns(both.contexts), features.responses(both.responses)]
-    accuracy["maude"] = fit(maude, turn_features, both.labels, both.validation, epochs=epochs, seed=seed)
-    progress(5, 5, note="MaUdE style")
-    counts = {"contexts": len(kept), "vup": len(utterances.good), "nup": len(following.good)}
-    record = ScorersRecord(
-        base, encoder.fingerprint, features.dimensions, accuracy, {**counts, "maude": len(both.good)}
-    )
-    save_scorers(output, record, {"vup": vup, "nup": nup, "maude": maude})
+    inputs = {
+        "vup": (utterances, [features.responses(utterances.responses)]),
+        "nup": (following, [features.contexts(following.contexts), features.responses(following.responses)]),
+        "maude": (both, [features.turns(both.contexts), features.responses(both.responses)]),
+    }
+    accuracy, counts = {}, {"contexts": len(kept)}
+    for done, (name, (rows, columns)) in enumerate(inputs.items(), 3):
+        accuracy[name] = fit(heads[name], columns, rows.labels, rows.validation, epochs=epochs, seed=seed)
+        counts[name] = len(rows.good)
+        progress(done, 5, note=name)
+    record = ScorersRecord(base, encoder.fingerprint, size, accuracy, counts)
+    save_scorers(output, record, heads)
     return record
 
 
