@@ -132,11 +132,13 @@ def test_speeds_scores_and_manifest_are_drawn_where_they_are(folder):
     assert "not computed;" not in text
     assert "Choosing the original response, against speed" in text
     assert "median latency, ms" in text
-    assert "baseline, 10,000" in text
+    assert "hnsw, 100,000" in text
     assert "Scores: nup" in text
     assert '"abc123"' in text
     labels = [a["aria-label"] for tag, a in read(folder).tags if tag == "svg" and "aria-label" in a]
     assert any("student: 0.800 at 14.2 ms" in label for label in labels)
+    assert not any("untrained base: 0.490" in label for label in labels)
+    assert len([tag for tag, a in read(folder).tags if a.get("class") == "curve"]) == 1
 
 
 def test_times_of_the_evaluation_stand_in_for_a_benchmark(folder):

@@ -109,5 +109,12 @@ def test_labels_of_a_scatter_do_not_cover_each_other(points):
             assert right <= other_left or other_right <= left or abs(y - other_y) >= 14.99
 
 
+def test_curves_join_their_marks_and_label_the_last():
+    shown = plots.curves([("hnsw", [(1, 0.5), (10, 1.0)]), ("flat", [(100, 1.0)])], height=200)
+    (line,) = shown.lines
+    assert (line.x1, line.y1, line.x2, line.y2) == (0, 200, 50, 0)
+    assert {(p.label, p.x, p.y) for p in shown.points} == {("", 0, 200), ("hnsw", 50, 0), ("flat", 100, 0)}
+
+
 def test_numbers_have_a_true_minus_and_zero_none():
     assert [plots.signed(text) for text in ("-0.31", "0.2", "-0.00")] == ["−0.31", "0.2", "0.00"]

@@ -31,7 +31,9 @@ def test_a_report_is_read_as_it_was_written(folder):
 
 def test_speeds_are_read_where_they_stand(folder):
     write_speeds(folder)
-    assert [s.recall_at_10 for s in read_report(folder).speeds] == [0.99, 0.98, None]
+    report = read_report(folder)
+    assert [s.p50 for s in report.speeds] == [14.0, 14.2, 3.0, None]
+    assert [s.recall_at_10 for s in report.searches] == [0.99, 0.9, 1.0]
 
 
 @pytest.mark.parametrize("name", ["summary.md", "tables.json", "results.jsonl"])

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
 
 from g2r.artifacts import Manifest, read_manifest
 from g2r.errors import InputError
@@ -55,24 +55,39 @@ class Item(_Record):
     leaks: tuple[LeakRecord, ...] = ()
 
 
+def _value(given: Any) -> Any:
+    """A number, or that of an estimate; none of what was not computed."""
+    return given.get("value") if isinstance(given, Mapping) else given
+
+
+_Number = Annotated[FiniteFloat | None, BeforeValidator(_value)]
+
+
 class Speed(_Record):
-    """How fast one system replied on one device, in milliseconds, and how much its search found.
+    """How fast one system replied on one device, the median in milliseconds.
 
     Attributes:
         responses: size of the bank; None for a system that has none.
-        recall_at_10: of its search against exact search.
     """
 
     system: str
     device: str = ""
     responses: int | None = None
-    p50: FiniteFloat
-    p99: FiniteFloat | None = None
-    recall_at_10: FiniteFloat | None = None
+    p50: _Number
+
+
+class Search(_Record):
+    """How fast one structure was searched, the median in milliseconds, and how much of an exact search it found."""
+
+    structure: str
+    responses: int
+    p50: _Number
+    recall_at_10: _Number
 
 
 class _SpeedFile(_Record):
-    rows: tuple[Speed, ...]
+    rows: tuple[Speed, ...] = ()
+    searches: tuple[Search, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +96,15 @@ class Report:
 
     Attributes:
         sections: their `values` are plain JSON.
-        speeds: empty where nothing was timed.
+        speeds: of systems; empty where nothing was timed.
+        searches: of banks; empty where none was timed.
     """
 
     title: str
     sections: tuple[Section, ...]
     items: tuple[Item, ...]
     speeds: tuple[Speed, ...] = ()
+    searches: tuple[Search, ...] = ()
     manifest: Manifest | None = None
 
 
@@ -100,11 +117,14 @@ def read_report(folder: Path) -> Report:
     """
     title, sections = read_summary(_text(folder / SUMMARY))
     values = _values(folder / TABLES)
+    timed = folder / SPEED
+    speed = _parsed(_SpeedFile, _text(timed), str(timed)) if timed.is_file() else _SpeedFile()
     return Report(
         title,
         tuple(Section(s.title, s.text, s.table, values.get(s.title)) for s in sections),
         read_items(folder / RESULTS),
-        _speeds(folder / SPEED),
+        speed.rows,
+        speed.searches,
         read_manifest(folder),
     )
 
@@ -139,10 +159,6 @@ def _same_systems(
             f"{where} {difference}, line {first_line} does not: systems are compared on the same contexts only; "
             "evaluate them together"
         )
-
-
-def _speeds(path: Path) -> tuple[Speed, ...]:
-    return _parsed(_SpeedFile, _text(path), str(path)).rows if path.is_file() else ()
 
 
 def _values(path: Path) -> Mapping[str, Any]:

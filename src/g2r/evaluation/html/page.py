@@ -55,7 +55,7 @@ def page(report: Report) -> str:
         reading=_reading(len(report.items)),
         sections=sections,
         quality_plots=quality_plots(report),
-        recall_plot=recall_plot(report.speeds),
+        recall_plot=recall_plot(report.searches),
         histograms_shown=shown,
         histograms_absent=absent,
         explorer=data is not None,

@@ -4,6 +4,7 @@ A horizontal position is a percentage of the plot's width, so that a plot fits e
 its size; a vertical one is in pixels from the top.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def _counts(values: Sequence[float], edges: Sequence[float]) -> NDArray[np.int64
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A mark with its label; x in percent, y and label_y in pixels.
+    """A mark with its label, empty if it has none; x in percent, y and label_y in pixels.
 
     Attributes:
         left: whether the label stands left of the mark.
@@ -136,23 +137,52 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """From one mark to the next of its curve; x in percent, y in pixels."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scatter:
+    """Marks; those of a curve are joined, and its last one bears the label."""
+
     points: tuple[Point, ...]
     x_axis: Axis
     y_axis: Axis
     height: float
+    lines: tuple[Line, ...] = ()
 
 
-def scatter(points: Sequence[tuple[str, float, float]], *, height: float = 300, log: bool = True) -> Scatter:
-    """Labelled points (label, x, y); labels are moved apart so far that none covers another on a narrow screen."""
-    x_axis = (log_axis if log else linear_axis)([x for _, x, _ in points])
-    y_axis = linear_axis([y for _, _, y in points])
+Curve = Sequence[tuple[float, float]]
+"""Pairs of x and y."""
+
+
+def scatter(points: Sequence[tuple[str, float, float]], *, height: float = 300) -> Scatter:
+    """Labelled points (label, x, y), x above 0 on a logarithmic scale."""
+    return curves([(label, [(x, y)]) for label, x, y in points], height=height)
+
+
+def curves(named: Sequence[tuple[str, Curve]], *, height: float = 300) -> Scatter:
+    """Curves with their labels, x above 0 on a logarithmic scale.
+
+    Labels are moved apart so far that none covers another on a narrow screen.
+    """
+    x_axis = log_axis([x for _, curve in named for x, _ in curve])
+    y_axis = linear_axis([y for _, curve in named for _, y in curve])
+    drawn = [
+        (label, [(x_axis.position(x), height * (1 - y_axis.position(y) / 100)) for x, y in curve])
+        for label, curve in named
+    ]
     placed: list[Point] = []
-    for label, x, y in sorted(points, key=lambda point: -point[2]):
-        at = x_axis.position(x)
-        down = height * (1 - y_axis.position(y) / 100)
-        placed.append(_beside(label, at, down, placed, height))
-    return Scatter(tuple(placed), x_axis, y_axis, height)
+    for label, marks in sorted(drawn, key=lambda curve: curve[1][-1][1]):
+        placed.append(_beside(label, *marks[-1], placed, height))
+    placed += [Point("", x, y, y, False) for _, marks in drawn for x, y in marks[:-1]]
+    lines = tuple(Line(*a, *b) for _, marks in drawn for a, b in itertools.pairwise(marks))
+    return Scatter(tuple(placed), x_axis, y_axis, height, lines)
 
 
 def _beside(label: str, x: float, y: float, placed: Sequence[Point], height: float) -> Point:

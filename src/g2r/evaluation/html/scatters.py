@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from g2r.evaluation.html import plots
-from g2r.evaluation.html.files import SPEED, Item, Report, Speed
+from g2r.evaluation.html.files import SPEED, Item, Report, Search, Speed
 from g2r.evaluation.html.findings import estimates
 from g2r.evaluation.html.sections import Cell, cells
 from g2r.evaluation.tables import Table, number, table
@@ -32,30 +32,29 @@ def quality_plots(report: Report) -> list[ScatterView]:
     speeds, how = (report.speeds, LATENCY) if report.speeds else (timed(report.items), TIME)
     if not speeds:
         return [_absent("Quality against latency", "not measured; no reply was timed")]
-    by_system = {speed.system: speed for speed in reversed(speeds)}
+    by_system = {speed.system: speed.p50 for speed in reversed(speeds) if speed.p50}
     shown = []
     for section in report.sections:
         values = {name: v for name, v in estimates(section.values).items() if name in by_system}
         if len(values) > 1:
-            points = [(name, by_system[name].p50, value) for name, value in values.items()]
-            shown.append(_scatter(f"{section.title}, against speed", points, how))
+            points = [(name, by_system[name], value) for name, value in values.items()]
+            shown.append(_view(f"{section.title}, against speed", points, how, plots.scatter(points)))
     return shown or [
         _absent("Quality against latency", "not computed; no section measures two timed systems")
     ]
 
 
-def recall_plot(speeds: Sequence[Speed]) -> ScatterView:
-    """recall@10 of the search against its median latency."""
-    points = [
-        (s.system if s.responses is None else f"{s.system}, {s.responses:,}", s.p50, s.recall_at_10)
-        for s in speeds
-        if s.recall_at_10 is not None
-    ]
+def recall_plot(searches: Sequence[Search]) -> ScatterView:
+    """recall@10 of each search structure against the median time of a search, a curve for each size of bank."""
+    found = [(f"{s.structure}, {s.responses:,}", s.p50, s.recall_at_10) for s in searches]
+    points = [(label, x, y) for label, x, y in found if x and y is not None]
     if not points:
         return _absent(
-            "Recall against speed", f"not measured; no {SPEED} with recall stands beside this report"
+            "Recall against speed", f"not measured; no {SPEED} with searches stands beside this report"
         )
-    return _scatter("recall@10 of the search, against speed", points, LATENCY)
+    named = {label: sorted((x, y) for name, x, y in points if name == label) for label, _, _ in points}
+    title = "recall@10 of a search, against its speed"
+    return _view(title, points, "median ms of a search", plots.curves(list(named.items())))
 
 
 def timed(items: Sequence[Item]) -> tuple[Speed, ...]:
@@ -73,14 +72,16 @@ def _absent(title: str, reason: str) -> ScatterView:
     return ScatterView(title, f"{title}: {reason}.")
 
 
-def _scatter(title: str, points: Sequence[tuple[str, float, float]], x_title: str) -> ScatterView:
+def _view(
+    title: str, points: Sequence[tuple[str, float, float]], x_title: str, marks: plots.Scatter
+) -> ScatterView:
     shown = table(("system", x_title, "value"), points)
     described = "; ".join(f"{name}: {number(y)} at {number(x)} ms" for name, x, y in points)
     return ScatterView(
         title,
         description=f"{title}. {described}.",
         x_title=x_title,
-        marks=plots.scatter(points),
+        marks=marks,
         table=shown,
         rows=cells(shown),
     )
