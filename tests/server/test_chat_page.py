@@ -306,3 +306,22 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(chat, dark) -> None:
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert (max(map(int, re.findall(r"\d+", ground)[:3])) < 60) == dark
     assert contrasts(page) >= 4.5
+
+
+def test_confidence_ratings_and_further_phases_are_shown(chat) -> None:
+    page = chat()
+
+    def rated(route) -> None:
+        answer = route.fetch().json()
+        answer["confidence"] = 0.824
+        answer["timings_ms"]["rerank"] = 12.0
+        answer["candidates"][0]["rating"] = answer["candidates"][0]["score"] = 7.9
+        route.fulfill(json=answer)
+
+    page.route("**/reply", rated)
+    say(page, TEA)
+    facts = page.locator("#facts")
+    for shown in ("82 %", "rerank 12 ms"):
+        expect(facts).to_contain_text(shown)
+    candidates(page).first.locator("summary").click()
+    expect(candidates(page).first).to_contain_text("7.9 of 10")

@@ -1,7 +1,6 @@
 """The page of one rater, on this machine alone: the next item, a judgement, an undo."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +11,7 @@ from g2r.rating.judgements import Judgement, JudgementFile
 
 try:
     from fastapi import FastAPI, Request
-    from fastapi.responses import FileResponse, JSONResponse
+    from fastapi.responses import FileResponse, JSONResponse, Response
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 except ImportError as error:
     raise DependencyError(f"the rating page needs {error.name}: pip install 'g2r[serve]'") from error
@@ -118,7 +117,12 @@ def create_app(items: Sequence[Item], file: JudgementFile, *, rater: str) -> Fas
         return JSONResponse({"message": str(error)}, status_code=409)
 
     for name in ("index.html", "rate.css", "rate.js"):
-        response = partial(FileResponse, _STATIC / name, headers=_HEADERS)
-        path = "/" if name == "index.html" else f"/{name}"
-        app.add_route(path, lambda request, response=response: response())
+        app.add_route("/" if name == "index.html" else f"/{name}", _file(name))
     return app
+
+
+def _file(name: str) -> Callable[[Request], Response]:
+    def send(request: Request) -> Response:
+        return FileResponse(_STATIC / name, headers=_HEADERS)
+
+    return send

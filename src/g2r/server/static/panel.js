@@ -1,6 +1,5 @@
 // The side panel: which candidates a reply was chosen from, why, and how long it took. Text never becomes markup.
 
-const PHASES = ["encode", "search", "rules", "queue"];
 const PARTS = ["fits what was said", "was written for a similar context"];
 const CONTEXTS_SHOWN = 3;
 
@@ -41,7 +40,8 @@ function facts({ answer, asked }) {
   const figures = [["Time", milliseconds(times.total)]];
   if (answer.score !== null) figures.push(["Score", answer.score.toFixed(3)]);
   if (answer.confidence != null) figures.push(["Confidence", `${Math.round(100 * answer.confidence)} %`]);
-  const phases = PHASES.filter((phase) => phase in times);
+  const phases = Object.keys(times).filter((phase) => phase !== "total" && phase !== "queue");
+  if (times.queue) phases.push("queue");
   const nodes = [
     element("p", {}, `In reply to “${asked.at(-1)}”`),
     element("dl", { class: "figures" }, ...figures.map(([name, value]) =>
@@ -54,7 +54,7 @@ function facts({ answer, asked }) {
     nodes.push(element("p", { class: "abstained" }, `No candidate was good enough, so the bot abstained.${fallback}`));
   }
   if (answer.candidates.length) nodes.push(element("h3", {}, "Candidates"));
-  if (answer.candidates.some((c) => c.response_score != null && c.context_score != null)) nodes.push(legend(PARTS));
+  if (answer.candidates.some((candidate) => parts(candidate).length > 1)) nodes.push(legend(PARTS));
   return nodes;
 }
 
@@ -64,9 +64,8 @@ function item(candidate, { reply, banned, best, actions }) {
   const line = element("div", { class: "line" }, element("p", {}, candidate.text));
   if (said || gone) line.append(element("span", { class: "mark" }, gone ? "banned" : "said"));
   line.append(element("span", { class: "score", title: "score" }, candidate.score.toFixed(3)));
-  const parts = [candidate.response_score, candidate.context_score].filter((part) => part != null);
   const node = element("li", { class: gone ? "banned" : said ? "said" : "" },
-    line, bar(parts.length ? parts : [candidate.score], best), origin(candidate, reply.answer.bank_version));
+    line, bar(parts(candidate), best), origin(candidate, reply.answer.bank_version));
   node.append(buttons(candidate, { reply, said, gone, actions }));
   return node;
 }
@@ -91,6 +90,7 @@ function origin(candidate, bankVersion) {
   const rows = [
     ["Fits", number(candidate.response_score)],
     ["Similar", number(candidate.context_score)],
+    ["Rated", candidate.rating == null ? "" : `${candidate.rating.toFixed(1)} of 10`],
     ["Written for", contexts],
     ["Written by", candidate.sources.join(", ")],
     ["Tags", candidate.tags.join(", ")],
@@ -103,6 +103,12 @@ function origin(candidate, bankVersion) {
   }
   const summary = element("summary", {}, `by ${candidate.sources.join(", ") || "unknown"}`);
   return element("details", { class: "origin" }, summary, list);
+}
+
+/** What a candidate's score is the sum of; a second stage's rating is no sum. */
+function parts({ score, rating, response_score, context_score }) {
+  const summed = rating == null ? [response_score, context_score].filter((part) => part != null) : [];
+  return summed.length ? summed : [score];
 }
 
 /** A context that the candidate was written for, turn by turn, with the judge's rating of the two together. */
