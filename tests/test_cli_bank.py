@@ -145,6 +145,10 @@ def test_add_refuses_what_nothing_would_find(call, run):
     assert status == 1
     assert "--context" in err
     assert call("add", "Planes are fast.", "--context", "planes?", "--bank", run)[0] == 0
+    write_manifest(run / "bank" / "index", Manifest("index", {"response_key": 1.0, "context_key": 0.0}, {}))
+    status, _, err = call("add", "Ships are slow.", "--context", "ships?", "--bank", run)
+    assert (status, "count once it is built with context keys" in err) == (0, True)
+    assert call("add", "Cars are loud.", "--bank", run)[2] == ""
 
 
 def test_an_export_imported_elsewhere_is_the_same(call, run, tmp_path_factory):

@@ -44,6 +44,8 @@ def test_listed_words_are_found_however_they_are_written(text: str, label: str) 
         "The killer whale is my favorite animal.",
         "It was raining cats and dogs, we had grapes and a document to sign.",
         "Violets and therapists.",
+        "Yes! I love Maine coons.",
+        "She graduated summa cum laude.",
         "Dickens wrote that.",
         "",
         "?!",

@@ -54,7 +54,7 @@ def add(
     """Add responses, each for all of the contexts given; a running server says them within a second."""
     bank = open_bank(path)
     contexts = [_turns(given) for given in context or ()]
-    _refuse_unreachable(path, contexts)
+    _check_reach(path, contexts)
     by, marks = whoever(by), split_tags(tags)
     changes = [addition(text, contexts, marks, sources=(source,), reason=reason, by=by) for text in texts]
     _apply(bank, changes, as_json=as_json)
@@ -72,13 +72,24 @@ def _turns(given: str) -> Any:
         ) from error
 
 
-def _refuse_unreachable(path: Path, contexts: Sequence[Any]) -> None:
-    """Refuse a response that nothing would find: without a context, for a bank searched by contexts alone."""
+def _check_reach(path: Path, contexts: Sequence[Any]) -> None:
+    """Refuse a response that nothing would find; tell where contexts do not count in the search of a bank.
+
+    Raises:
+        InputError: there is no context, and the bank is searched by contexts alone.
+    """
     manifest = read_manifest(bank_folder(path) / "index")
-    if not contexts and manifest and manifest.config.get("response_key") == 0:
+    weights = manifest.config if manifest else {}
+    if not contexts and weights.get("response_key") == 0:
         raise InputError(
             "this bank is searched by contexts alone (response_key 0), so a response without one is never "
             "found; give what it answers with --context"
+        )
+    if contexts and weights.get("context_key") == 0:
+        errors.print(
+            "note: this bank is searched by its responses alone (context_key 0): the contexts are kept, and "
+            "count once it is built with context keys",
+            style="dim",
         )
 
 
