@@ -24,6 +24,7 @@ from g2r.artifacts import (
     write_examples,
     write_manifest,
 )
+from g2r.confidence import CALIBRATION_FILE
 from g2r.config import (
     BotConfig,
     DataConfig,
@@ -363,9 +364,12 @@ def evaluate_stage(config: RunConfig, folder: Path, settings: EvaluateConfig, ou
     students = {name.removeprefix("student "): p for name, p in made.items() if name.startswith("student ")}
     banks = {name.removeprefix("bank "): p for name, p in made.items() if name.startswith("bank ")}
 
+    calibration = folder / CALIBRATION_FILE
+
     def work(progress: Progress) -> Mapping[str, Any]:
         from g2r.evaluation.comparison import write_comparison
         from g2r.evaluation.opening import open_panel
+        from g2r.evaluation.reliability import calibration_sections
 
         examples = read_examples(made["examples"])
         return write_comparison(
@@ -375,6 +379,7 @@ def evaluate_stage(config: RunConfig, folder: Path, settings: EvaluateConfig, ou
             base=config.train.base,
             config=settings,
             panel=open_panel(settings, config, examples),
+            further=calibration_sections(calibration),
             output=output,
             progress=progress,
         )
@@ -387,6 +392,8 @@ def evaluate_stage(config: RunConfig, folder: Path, settings: EvaluateConfig, ou
         settings.poly_encoder,
     ]
     files = {path: Path(path) for path in (*given, *settings.ratings, *settings.judges) if path}
+    if calibration.is_file():
+        files["calibration"] = calibration
     return Stage(
         "evaluate",
         output,

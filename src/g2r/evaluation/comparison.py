@@ -45,6 +45,7 @@ def write_comparison(
     base: str,
     config: ReportConfig | None = None,
     panel: Panel | None = None,
+    further: Sequence[Section] = (),
     output: Path,
     progress: Progress = silent,
 ) -> Mapping[str, Any]:
@@ -57,6 +58,7 @@ def write_comparison(
         banks: folders of banks with their index by name; each is searched by each student's first seed.
         base: what the students were trained from: the untrained control.
         panel: exams, learned scorers, rivals and teachers.
+        further: what was measured elsewhere and belongs in this report.
 
     Raises:
         InputError: no held-out context has an original response, or a student or bank cannot be read.
@@ -93,6 +95,7 @@ def write_comparison(
         *_exam_sections(results, panel, training, reference, config),
         *oracle_section(served, results, panel, reference, config),
         *_said_sections(results, rated, panel, leakage, reference, config),
+        *further,
         bank_section(loaded),
         leak_section(leakage),
     ]

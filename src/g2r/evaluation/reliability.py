@@ -1,9 +1,21 @@
 """The calibration of a bot as parts of a report: the reliability curve and the thresholds."""
 
-from g2r.confidence import Calibration
+from pathlib import Path
+
+from g2r.confidence import Calibration, read_calibration
 from g2r.evaluation.report import Section
 from g2r.evaluation.significance import Estimate
 from g2r.evaluation.tables import table
+
+
+def calibration_sections(path: Path) -> list[Section]:
+    """The sections of the calibration in a file; none if there is no file.
+
+    Raises:
+        ArtifactError: the file holds something else.
+    """
+    calibration = read_calibration(path)
+    return [reliability_section(calibration), thresholds_section(calibration)] if calibration else []
 
 
 def reliability_section(calibration: Calibration) -> Section:
