@@ -1,6 +1,7 @@
 """Additions in the log, near duplicates of what is banned, and what outlives a rebuild."""
 
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,28 @@ def test_a_batch_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="the change was not made"):
         bank.ban(content_id(RUDE))
     assert not bank.banned.any()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_write_that_fails_in_its_middle_leaves_nothing_behind(tmp_path: Path) -> None:
+    import resource
+
+    bank = make_bank()
+    bank.save(tmp_path)
+    bank.ban(content_id(TEXTS[0]))
+    log = tmp_path / "log.jsonl"
+    before = log.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 300, hard))
+    try:
+        with pytest.raises(ArtifactError, match="the change was not made"):
+            bank.add("fits", "does not fit", contexts=[["long " * 100]])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert log.read_bytes() == before
+    assert len(bank) == 4
+    bank.add("fits", contexts=[["long " * 100]])
+    assert len(ResponseBank.load(tmp_path)) == 5
 
 
 def test_a_rebuild_takes_additions_among_its_rows_and_replaying_them_changes_nothing(tmp_path: Path) -> None:
