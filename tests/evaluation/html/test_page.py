@@ -132,7 +132,7 @@ def test_speeds_scores_and_manifest_are_drawn_where_they_are(folder):
     assert "not computed;" not in text
     assert "Choosing the original response, against speed" in text
     assert "median latency, ms" in text
-    assert "hnsw, 100,000" in text
+    assert "recall@10 among 100,000 responses" in text
     assert "Scores: nup" in text
     assert '"abc123"' in text
     labels = [a["aria-label"] for tag, a in read(folder).tags if tag == "svg" and "aria-label" in a]

@@ -109,6 +109,12 @@ def test_labels_of_a_scatter_do_not_cover_each_other(points):
             assert right <= other_left or other_right <= left or abs(y - other_y) >= 14.99
 
 
+def test_a_label_leaves_room_for_the_mark_beside_it():
+    first, second = plots.scatter([("hnsw", 1.0, 0.9), ("ivf", 1.3, 0.9)], height=300).points
+    assert first.x < second.x < first.x + 20
+    assert abs(first.label_y - second.y) > 7
+
+
 def test_curves_join_their_marks_and_label_the_last():
     shown = plots.curves([("hnsw", [(1, 0.5), (10, 1.0)]), ("flat", [(100, 1.0)])], height=200)
     (line,) = shown.lines

@@ -13,7 +13,7 @@ from g2r.evaluation.html.examples import examples_data
 from g2r.evaluation.html.files import Report, read_report
 from g2r.evaluation.html.findings import LEVEL
 from g2r.evaluation.html.histograms import histogram_groups
-from g2r.evaluation.html.scatters import quality_plots, recall_plot
+from g2r.evaluation.html.scatters import quality_plots, recall_plots
 from g2r.evaluation.html.sections import facts, leak_text, section_views
 from g2r.evaluation.significance import resolvable_win_rate
 
@@ -55,7 +55,7 @@ def page(report: Report) -> str:
         reading=_reading(len(report.items)),
         sections=sections,
         quality_plots=quality_plots(report),
-        recall_plot=recall_plot(report.searches),
+        recall_plots=recall_plots(report.searches),
         histograms_shown=shown,
         histograms_absent=absent,
         explorer=data is not None,

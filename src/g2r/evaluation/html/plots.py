@@ -169,7 +169,7 @@ def scatter(points: Sequence[tuple[str, float, float]], *, height: float = 300) 
 def curves(named: Sequence[tuple[str, Curve]], *, height: float = 300) -> Scatter:
     """Curves with their labels, x above 0 on a logarithmic scale.
 
-    Labels are moved apart so far that none covers another on a narrow screen.
+    Labels are moved so far that none covers another, nor a mark if there is room, on a narrow screen.
     """
     x_axis = log_axis([x for _, curve in named for x, _ in curve])
     y_axis = linear_axis([y for _, curve in named for _, y in curve])
@@ -177,23 +177,36 @@ def curves(named: Sequence[tuple[str, Curve]], *, height: float = 300) -> Scatte
         (label, [(x_axis.position(x), height * (1 - y_axis.position(y) / 100)) for x, y in curve])
         for label, curve in named
     ]
+    every = [mark for _, marks in drawn for mark in marks]
     placed: list[Point] = []
     for label, marks in sorted(drawn, key=lambda curve: curve[1][-1][1]):
-        placed.append(_beside(label, *marks[-1], placed, height))
+        placed.append(_labelled(label, *marks[-1], placed, every, height))
     placed += [Point("", x, y, y, False) for _, marks in drawn for x, y in marks[:-1]]
     lines = tuple(Line(*a, *b) for _, marks in drawn for a, b in itertools.pairwise(marks))
     return Scatter(tuple(placed), x_axis, y_axis, height, lines)
 
 
-def _beside(label: str, x: float, y: float, placed: Sequence[Point], height: float) -> Point:
-    """The point with its label at the free place nearest to it."""
-    left = x > 50
+def _labelled(
+    label: str,
+    x: float,
+    y: float,
+    placed: Sequence[Point],
+    marks: Sequence[tuple[float, float]],
+    height: float,
+) -> Point:
+    """The point with its label at the nearest place that is free of labels and marks, or at least of labels."""
     shifts = sorted((i * _LINE / 3 for i in range(-60, 61)), key=abs)
-    for shift in shifts:
-        point = Point(label, x, y, y + shift, left)
-        if 0 <= point.label_y <= height and not any(_overlap(point, other) for other in placed):
-            return point
-    return Point(label, x, y, y, left)
+    places = [Point(label, x, y, y + shift, x > 50) for shift in shifts if 0 <= y + shift <= height]
+    free = [point for point in places if not any(_overlap(point, other) for other in placed)]
+    clear = (point for point in free if not any(_covers(point, mark) for mark in marks))
+    return next(clear, free[0] if free else places[0])
+
+
+def _covers(point: Point, mark: tuple[float, float]) -> bool:
+    at = mark[0] * _NARROW / 100
+    edge = _start(point) if point.left else _end(point)
+    low, high = sorted((edge, point.x * _NARROW / 100 + (-8 if point.left else 8)))
+    return abs(mark[1] - point.label_y) < _LINE / 2 + 2 and low < at < high
 
 
 def _overlap(a: Point, b: Point) -> bool:

@@ -44,16 +44,19 @@ def quality_plots(report: Report) -> list[ScatterView]:
     ]
 
 
-def recall_plot(searches: Sequence[Search]) -> ScatterView:
-    """recall@10 of each search structure against the median time of a search, a curve for each size of bank."""
-    found = [(f"{s.structure}, {s.responses:,}", s.p50, s.recall_at_10) for s in searches]
-    points = [(label, x, y) for label, x, y in found if x and y is not None]
-    if not points:
-        return _absent(
-            "Recall against speed", f"not measured; no {SPEED} with searches stands beside this report"
-        )
+def recall_plots(searches: Sequence[Search]) -> list[ScatterView]:
+    """recall@10 against the median time of a search: a plot for each size of bank, a curve for each structure."""
+    measured = [s for s in searches if s.p50 and s.recall_at_10 is not None]
+    sizes = sorted({s.responses for s in measured})
+    return [_recall_plot(size, [s for s in measured if s.responses == size]) for size in sizes] or [
+        _absent("Recall against speed", f"not measured; no {SPEED} with searches stands beside this report")
+    ]
+
+
+def _recall_plot(size: int, searches: Sequence[Search]) -> ScatterView:
+    points = [(s.structure, s.p50 or 0.0, s.recall_at_10 or 0.0) for s in searches]
     named = {label: sorted((x, y) for name, x, y in points if name == label) for label, _, _ in points}
-    title = "recall@10 of a search, against its speed"
+    title = f"recall@10 among {size:,} responses"
     return _view(title, points, "median ms of a search", plots.curves(list(named.items())))
 
 
