@@ -91,7 +91,7 @@ def _cut(bank: ResponseBank, responses: int | None, seed: int) -> ResponseBank:
         raise InputError(f"all {len(bank)} responses of the bank are banned; it has nothing to say")
     if responses is None or len(allowed) <= responses:
         return bank
-    drawn = sorted(allowed, key=lambda row: _lot(seed, bank.response_id(row)))[:responses]
+    drawn = sorted(allowed, key=lambda row: _lot(seed, bank.response_id(int(row))))[:responses]
     return ResponseBank.from_responses(bank[int(row)] for row in drawn)
 
 
