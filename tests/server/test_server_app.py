@@ -372,6 +372,28 @@ def test_a_bank_whose_log_cannot_be_written_says_so_and_goes_on(tmp_path: Path) 
         assert client.post("/reply", json=ASKING).json()["response_id"] == TEA
 
 
+def test_a_log_that_is_damaged_while_it_serves_is_named_to_the_operator_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot = word_bot()
+    bot.save(tmp_path / "bot")
+    log = tmp_path / "bot" / "bank" / "log.jsonl"
+    caplog.set_level(logging.INFO, "g2r.server")
+    with TestClient(create_app(bot, LIMITS, admin_key=KEY)) as client:
+        client.post("/admin/bank/ban", json={"response_id": TEA}, headers=HOLDER)
+        whole = log.read_text()
+        log.write_text(whole + "nonsense\n")
+        answer = client.post("/reply", json=ASKING)
+        refused(answer, 503)
+        assert str(tmp_path) not in answer.text
+        [record] = [record for record in caplog.records if record.getMessage() == "damaged"]
+        assert str(log) in record.fields["error"]  # type: ignore[attr-defined]
+        log.write_text(whole)
+        mended = client.post("/reply", json=ASKING)
+        assert mended.status_code == 200
+        assert mended.json()["response_id"] != TEA
+
+
 def test_a_fault_of_ours_is_500_without_a_trace_and_the_next_reply_comes(
     client: TestClient, bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from g2r.errors import G2RError, InputError
+from g2r.errors import ArtifactError, G2RError, InputError
+from g2r.server.logs import log
 from g2r.server.metrics import Metrics
 from g2r.server.models import ErrorBody, ErrorDetail
 
@@ -111,6 +112,15 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         return refuse(_of_http(request, error))
+
+    @app.exception_handler(ArtifactError)
+    async def damaged(request: Request, error: ArtifactError) -> Response:
+        """A file of the bot cannot be used: whoever runs the server is told which, the client is not."""
+        metrics.failures.inc()
+        log("damaged", error=str(error))
+        return RefusedError(
+            503, "this server cannot answer now, its log says why", kind="server_error"
+        ).response()
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
