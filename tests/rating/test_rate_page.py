@@ -228,3 +228,17 @@ def test_wrong_commands_are_one_line(replies, tmp_path, capsys, options, says) -
         main(["rate", str(replies), "-o", str(tmp_path / "r.jsonl"), *options])
     assert re.fullmatch(f"g2r: .*{re.escape(says)}.*\n", capsys.readouterr().err)
     assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "no judgement in these files"),
+        ('{"item_id": "i", "kind": "pairwise"}\n', "r.jsonl, line 1, field purpose"),
+    ],
+)
+def test_ratings_of_what_is_no_file_of_judgements(tmp_path, capsys, content, says) -> None:
+    (tmp_path / "r.jsonl").write_text(content)
+    with pytest.raises(SystemExit, match="1"):
+        main(["ratings", str(tmp_path / "r.jsonl")])
+    assert says in capsys.readouterr().err
