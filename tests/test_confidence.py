@@ -96,6 +96,9 @@ def test_a_calibration_is_saved_with_the_bot_and_a_stale_one_refused(
     monkeypatch.setattr("g2r.bot.open_encoder", lambda folder, **options: WordEncoder())
     bot = calibrated(min_confidence=0.2)
     bot.save(tmp_path / "bot")
+    (tmp_path / "bot" / "misses.jsonl").write_text("{}\n")
+    bot.save(tmp_path / "bot")
+    assert (tmp_path / "bot" / "misses.jsonl").read_text() == "{}\n"
     loaded = Bot.load(tmp_path / "bot")
     assert loaded.calibration == bot.calibration
     assert loaded.reply(NEAR).confidence == pytest.approx(bot.reply(NEAR).confidence)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,8 +26,9 @@ from g2r.dialogue import Context, check_turns
 from g2r.duplicates import jaccard, shingles
 from g2r.encoder import Encoder
 from g2r.errors import ArtifactError, ConfigError, InputError
-from g2r.index.additions import Additions, RememberingEncoder
+from g2r.index.additions import LiveAdditions
 from g2r.index.base import Hits, ResponseIndex, encode_views
+from g2r.misses import MISSES_FILE, PROPOSALS_FILE
 from g2r.progress import Progress, silent
 from g2r.reply import RankedCandidate, Reply
 from g2r.rerank import Reranker
@@ -81,9 +81,7 @@ class Bot:
             )
         self._least_confidence = least_confidence(self.config, calibration)
         self._student: Path | None = None
-        self._remembering = RememberingEncoder(encoder)
-        self._additions = Additions(index, {}, self._remembering)
-        self._encoding = threading.Lock()
+        self._additions = LiveAdditions(bank, index, encoder)
 
     @classmethod
     def build(
@@ -153,7 +151,8 @@ class Bot:
     def save(self, path: Path | str) -> None:
         """Write student, bank, index and rules into the folder `path`, whole or not at all.
 
-        The bot keeps working on the saved bank: later bans go to its log.
+        The bot keeps working on the saved bank: later bans go to its log. Of a bot that it replaces, the bank's
+        log, the misses and the proposals stay.
 
         Raises:
             ArtifactError: the place cannot be written, or holds something that is no bot; what was there
@@ -181,6 +180,9 @@ class Bot:
             (new / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if self.calibration:
                 (new / CALIBRATION_FILE).write_text(self.calibration.model_dump_json(indent=2) + "\n")
+            for kept in (MISSES_FILE, PROPOSALS_FILE):
+                if (path / kept).is_file():
+                    shutil.copy2(path / kept, new)
             self.bank.write(new / "bank", earlier=saved.enter_context(held_log(path / "bank")))
         self.bank.attach(path / "bank")
 
@@ -218,25 +220,16 @@ class Bot:
                 "give the contexts that it answers"
             )
         added = self.bank.add(*texts, contexts=contexts, tags=tags, source=source, reason=reason, by=by)
-        with self._encoding:
-            self._encode_additions()
+        self._additions.follow(wait=True)
         return added
 
     def refresh(self) -> None:
         """Take over what any process added, banned or tagged; every reply does so.
 
-        Additions are encoded here. While another thread encodes them, this one goes on without.
+        Few additions are encoded here; many, such as an import, beside the replies that go on without them.
         """
         self.bank.refresh()
-        if self._additions.fresh is not self.bank.fresh and self._encoding.acquire(blocking=False):
-            try:
-                self._encode_additions()
-            finally:
-                self._encoding.release()
-
-    def _encode_additions(self) -> None:
-        if self._additions.fresh is not self.bank.fresh:
-            self._additions = Additions(self.index, self.bank.fresh, self._remembering)
+        self._additions.follow()
 
     def reply(
         self,
@@ -278,7 +271,7 @@ class Bot:
         if not contexts:
             return []
         self.refresh()
-        additions = self._additions  # before the mask, which may know rows that these do not, never fewer
+        additions = self._additions.current  # before the mask, which may know rows that these do not, never fewer
         allowed = self.bank.allowed(tags, without={*without, *self.config.without})
         start = time.perf_counter()
         queries = encode_views(self.encoder, contexts, additions.views)

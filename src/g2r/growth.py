@@ -27,7 +27,6 @@ from g2r.reading.lines import numbered_lines
 from g2r.scoring import score
 from g2r.teachers import Teacher
 
-PROPOSALS_FILE = "proposals.jsonl"
 REASON = "grown from misses"
 
 

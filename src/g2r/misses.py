@@ -13,6 +13,7 @@ from g2r.dialogue import Context
 from g2r.errors import ArtifactError, InputError
 
 MISSES_FILE = "misses.jsonl"
+PROPOSALS_FILE = "proposals.jsonl"
 _MOST_WAITING = 10_000
 
 

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from bot_server import bot_server, save_bot, word_bot
 from g2r.bot import Bot
+from g2r.confidence import Calibration, Weight
 from g2r.config import BotConfig, ServeConfig, parse_config
 from g2r.dialogue import content_id
 from g2r.errors import ConfigError
@@ -181,6 +182,27 @@ def test_an_endpoint_elsewhere_needs_its_key_before_the_server_starts(monkeypatc
         create_app(wary_bot(), config)
     with pytest.raises(ConfigError, match="needs a fallback_model"):
         parse_config(ServeConfig, {"fallback": "llm"}, where="serve")
+
+
+def test_a_calibrated_bot_tells_its_confidence_and_hands_over_under_the_one_asked_for(tmp_path: Path):
+    bot = word_bot()
+    made = Calibration(
+        origin=bot.origin,
+        good=6,
+        certainty=0.95,
+        weights={"score": Weight(weight=1, mean=0, spread=1)},
+        knots=((0.0, 0.0), (2.0, 1.0)),
+    )
+    sure = Bot(bot.encoder, bot.bank, bot.index, config=BotConfig(min_confidence=0.5), calibration=made)
+    with serving(sure, tmp_path, fallback="line") as client:
+        near, far = reply(client, NEAR), reply(client, FAR)
+        assert (near["confidence"], near["source"]) == (pytest.approx(min(1, near["score"] / 2)), "bank")
+        assert near["confidence"] > 0.5 > far["confidence"]
+        assert (far["text"], far["abstained"]) == (LINE, True)
+        asked = {"messages": [{"role": "user", "content": FAR}]}
+        trace = client.post("/v1/chat/completions", json=asked).json()["g2r"]
+        assert trace["confidence"] == pytest.approx(far["confidence"])
+    assert [miss.confidence for miss in read_misses(tmp_path / MISSES_FILE)] == [far["confidence"]] * 2
 
 
 def test_a_bot_without_a_folder_answers_without_a_log():

@@ -57,9 +57,9 @@ def grow(
 
     With --teacher: write, rate and propose. With --review: decide. With --accept FILE: add what was accepted.
     """
-    from g2r.growth import PROPOSALS_FILE, read_proposals
     from g2r.growth import accept as accept_proposals
-    from g2r.misses import MISSES_FILE
+    from g2r.growth import read_proposals
+    from g2r.misses import MISSES_FILE, PROPOSALS_FILE
 
     output = output or path / PROPOSALS_FILE
     if not (teacher or config or review or accept):

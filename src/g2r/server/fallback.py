@@ -165,7 +165,7 @@ class _Model:
         return text
 
     async def close(self) -> None:
-        await self._endpoint.__aexit__(None, None, None)
+        await self._endpoint.close()
 
 
 def _refuse_banned(text: str, bank: ResponseBank) -> None:

@@ -138,6 +138,10 @@ class Endpoint:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()
 
     async def post(self, path: str, body: dict[str, Any], *, answer: type[AnswerT]) -> AnswerT:
