@@ -1,6 +1,8 @@
 """Responses added after the build are found as if they had been built in."""
 
 import random
+import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from g2r.bank import BankContext, BankResponse, ResponseBank
 from g2r.config import IndexConfig
 from g2r.dialogue import Context, content_id
+from g2r.encoder import Vectors
 from g2r.index import FaissIndex
-from g2r.index.additions import Additions, RememberingEncoder
+from g2r.index.additions import Additions, LiveAdditions, RememberingEncoder
 from g2r.index.base import encode_views
 from g2r.index.keys import encode_keys, exact_scores
 from word_encoder import WordEncoder
@@ -116,3 +119,40 @@ def test_without_a_context_nothing_is_found_by_contexts_alone() -> None:
     additions = Additions(index, bank.fresh, ENCODER)
     query = encode_views(ENCODER, [("unreachable",)], additions.views)[0]
     assert len(bank) - 1 not in additions.search(query, 20, bank.allowed()).rows
+
+
+class GatedEncoder(WordEncoder):
+    """Encodes responses only while its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def encode_responses(self, responses: Sequence[str]) -> Vectors:
+        assert self.gate.wait(60)
+        return super().encode_responses(responses)
+
+
+def test_many_additions_are_encoded_beside_the_searches_that_go_on_without_them() -> None:
+    encoder = GatedEncoder()
+    bank = ResponseBank.from_responses(make_responses(10))
+    live = LiveAdditions(bank, FaissIndex.build(bank, encoder, IndexConfig()), encoder)
+    bank.add(*(f"first {number}" for number in range(30)))
+    live.follow()
+    assert live.current.fresh is bank.fresh, "the first are there at once, however many"
+    before = live.current
+    encoder.gate.clear()
+    bank.add(*(f"second {number}" for number in range(30)))
+    live.follow()
+    live.follow()
+    assert live.current is before
+    query = encode_views(encoder, [("second 7",)], before.views)[0]
+    assert len(live.current.search(query, 100, bank.allowed())) == 40
+    encoder.gate.set()
+    live.follow(wait=True)
+    assert live.current.fresh is bank.fresh
+    assert bank.text(live.current.search(query, 1, bank.allowed()).rows[0]) == "second 7"
+    bank.add("third")
+    live.follow()
+    assert live.current.fresh is bank.fresh, "few are there at once"

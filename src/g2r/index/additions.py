@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock, Thread
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,8 @@ from g2r.encoder import Encoder, Vectors
 from g2r.index.base import Hits, ResponseIndex
 from g2r.index.keys import RESPONSE_KEY, Keys, best_context, best_of_each, combine, encode_keys
 
+_ENCODED_AT_ONCE = 8
+_REBUILT_AT_ONCE = 1000
 TextT = TypeVar("TextT", bound=Hashable)
 
 
@@ -96,6 +99,49 @@ class Additions:
             response_scores=None if response_scores is None else response_scores[kept],
             context_scores=None if context_scores is None else context_scores[kept],
         )
+
+
+class LiveAdditions:
+    """The additions to a bank that is served, encoded as they come. Safe to use from several threads.
+
+    Attributes:
+        current: what a search uses now.
+    """
+
+    def __init__(self, bank: ResponseBank, index: ResponseIndex, encoder: Encoder) -> None:
+        self.current = Additions(index, {}, encoder)
+        self._bank = bank
+        self._index = index
+        self._encoder = RememberingEncoder(encoder)
+        self._encoding = Lock()
+        self._begun = False
+
+    def follow(self, *, wait: bool = False) -> None:
+        """Take over the fresh rows of the bank.
+
+        The first rows ever, and few ones later, are encoded before this returns. Many are encoded by a
+        thread of their own, so that no reply waits for an import; until it ends, searches go on without.
+
+        Args:
+            wait: return only when all of them are encoded, by whichever thread.
+        """
+        if self.current.fresh is self._bank.fresh or not self._encoding.acquire(blocking=wait):
+            return
+        fresh, known = self._bank.fresh, self.current.fresh
+        new = sum(known.get(row) is not response for row, response in fresh.items())
+        if wait or not self._begun or (new <= _ENCODED_AT_ONCE and len(fresh) <= _REBUILT_AT_ONCE):
+            self._encode(fresh)
+        else:
+            Thread(target=self._encode, args=(fresh,), name="g2r-additions", daemon=True).start()
+
+    def _encode(self, fresh: Mapping[int, BankResponse]) -> None:
+        """Encode by the thread that holds the lock, or was handed it; give the lock back."""
+        try:
+            if self.current.fresh is not fresh:
+                self.current = Additions(self._index, fresh, self._encoder)
+            self._begun = True
+        finally:
+            self._encoding.release()
 
 
 def _encoded(
