@@ -194,12 +194,23 @@ class OnnxEncoder:
         Raises:
             InputError: a context has no turn.
         """
-        texts = [self.form.text(turns) for turns in contexts]
-        return self._encode(self._context_graph, self._context_tokenizer, texts, batch_size)
+        return self.encode_tokens(self.tokenize_contexts(contexts), batch_size=batch_size)
+
+    def tokenize_contexts(self, contexts: Sequence[Sequence[str]]) -> list[list[int]]:
+        """The token ids of each context, turns oldest first: what `encode_tokens` reads.
+
+        Raises:
+            InputError: a context has no turn.
+        """
+        return _token_ids(self._context_tokenizer, [self.form.text(turns) for turns in contexts])
+
+    def encode_tokens(self, tokens: Sequence[Sequence[int]], *, batch_size: int = 16) -> Vectors:
+        """f(c) for the token ids of each context: float32 (contexts, dimensions), unit length."""
+        return self._encode(self._context_graph, tokens, batch_size)
 
     def encode_responses(self, responses: Sequence[str], *, batch_size: int = 16) -> Vectors:
         """g(r) for each response, in fp32: float32 (responses, dimensions), unit length."""
-        return self._encode(self._response_graph, self._response_tokenizer, responses, batch_size)
+        return self._encode(self._response_graph, _token_ids(self._response_tokenizer, responses), batch_size)
 
     @cached_property
     def _response_graph(self) -> Any:
@@ -214,9 +225,8 @@ class OnnxEncoder:
     def _response_tokenizer(self) -> Tokenizer:
         return _open_tokenizer(self._folder, self.form.max_response_tokens, cut="right")
 
-    def _encode(self, graph: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: int) -> Vectors:
+    def _encode(self, graph: Any, ids: Sequence[Sequence[int]], batch_size: int) -> Vectors:
         """Encode in batches of like length, so that little is padded."""
-        ids = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
         by_length = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         vectors = np.empty((len(ids), self.record.dimensions), dtype=np.float32)
         for start in range(0, len(ids), batch_size):
@@ -224,6 +234,11 @@ class OnnxEncoder:
             inputs = pad_tokens([ids[i] for i in rows], pad_id=self.record.pad_id)
             vectors[rows] = graph.run(None, inputs)[0]
         return vectors
+
+
+def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The ids alone: where in the text each token stands would take longer, and is not needed."""
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
 
 
 def pad_tokens(ids: Sequence[Sequence[int]], *, pad_id: int) -> dict[str, NDArray[np.int64]]:
@@ -245,6 +260,8 @@ def open_graph(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Threads that go on spinning when a call is over take the cores from search, rules and other requests.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _UNREADABLE as error:

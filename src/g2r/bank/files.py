@@ -31,7 +31,10 @@ def read_rows(folder: Path) -> tuple[pa.Table, str]:
     if not path.is_file():
         raise InputError(f"no bank in {folder}: expected {ROWS_FILE} there; make one with g2r index")
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(
+            path
+        ) as file:  # pq.read_table would import pyarrow.dataset and pandas: half a second
+            table = file.read()
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a readable parquet file ({error}); run g2r index again") from error
     version = (table.schema.metadata or {}).get(_VERSION_KEY)

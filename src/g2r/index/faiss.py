@@ -201,10 +201,14 @@ class FaissIndex:
                     f"this {name} is {version}; run g2r index again"
                 )
         try:
-            parts = [KeySearch.load(folder, name, rows=len(bank.built)) for name in manifest.counts["keys"]]
+            config = parse_config(IndexConfig, manifest.config, where=str(folder))
+            parts = [
+                KeySearch.load(folder, name, rows=len(bank.built), effort=config.search_effort)
+                for name in manifest.counts["keys"]
+            ]
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise ArtifactError(f"damaged index in {folder} ({error}); run g2r index again") from error
-        return cls(parts, parse_config(IndexConfig, manifest.config, where=str(folder)), manifest)
+        return cls(parts, config, manifest)
 
 
 def _probes(bank: ResponseBank) -> list[Context]:

@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from g2r.config import IndexConfig
 from g2r.encoder import Vectors
 from g2r.index.keys import Keys, Links, best_of_each, links_of
+from g2r.index.structures import (
+    automatic_kind,
+    build_structure,
+    description,
+    make_ready,
+    search_parameters,
+)
 
-_FLAT_KEYS = 100_000
 _MOST = 0.5
 
 
@@ -43,18 +49,31 @@ class Found:
 
 
 class KeySearch:
-    """The keys of one kind in FAISS, with their links to the rows of the bank."""
+    """The keys of one kind in FAISS, with their links to the rows of the bank.
 
-    def __init__(self, name: str, index: Any, links: Links) -> None:
+    Attributes:
+        name: of the kind of key.
+        index: FAISS's, see `g2r.index.structures`.
+        links: whose keys they are.
+        effort: how hard it is searched; 0 for what suits the structure.
+    """
+
+    def __init__(self, name: str, index: Any, links: Links, *, effort: int = 0) -> None:
         self.name = name
         self.index = index
         self.links = links
+        self.effort = effort
 
     @classmethod
     def build(cls, keys: Keys, config: IndexConfig) -> Self:
         """Index keys, by one thread so that the same keys give the same bytes."""
+        count, dimensions = keys.vectors.shape
+        kind = automatic_kind(count) if config.kind == "auto" else config.kind
+        described = description(kind, keys=count, dimensions=dimensions)
         with _one_thread():
-            return cls(keys.name, _new_faiss_index(keys.vectors, config), keys.links)
+            return cls(
+                keys.name, build_structure(described, keys.vectors), keys.links, effort=config.search_effort
+            )
 
     def save(self, folder: Path) -> None:
         """Write `KIND.faiss`, the vectors, and `KIND.npy`, the links."""
@@ -62,19 +81,18 @@ class KeySearch:
         np.save(folder / f"{self.name}.npy", self.links.pairs, allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: Path, name: str, *, rows: int) -> Self:
+    def load(cls, folder: Path, name: str, *, rows: int, effort: int = 0) -> Self:
         """Open what `save` wrote, for a bank of `rows` responses; the vectors are mapped, not read.
 
         Raises:
             OSError, RuntimeError, ValueError: the files are missing or damaged.
         """
         index = faiss.read_index(str(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
-        if isinstance(index, faiss.IndexIVF):
-            index.make_direct_map()
+        make_ready(index)
         pairs = np.load(folder / f"{name}.npy", allow_pickle=False)
         if pairs[:, 1].max() + 1 != index.ntotal:
             raise ValueError(f"{name}: {index.ntotal} keys, links to {pairs[:, 1].max() + 1}")
-        return cls(name, index, Links(pairs, rows=rows, keys=index.ntotal))
+        return cls(name, index, Links(pairs, rows=rows, keys=index.ntotal), effort=effort)
 
     def search(self, vector: Vectors, depth: int, allowed: NDArray[np.bool_] | None) -> Found:
         """Find the best `depth` responses by these keys, fewer where responses have several among the best."""
@@ -96,16 +114,11 @@ class KeySearch:
 
     def _parameters(self, depth: int, allowed: NDArray[np.bool_] | None) -> Any:
         """How hard to search. Keys are filtered in FAISS where most are not allowed, else afterwards."""
-        options: dict[str, Any] = {}
+        selector = None
         if allowed is not None and np.count_nonzero(allowed) < _MOST * len(allowed):
             of_some = np.logical_or.reduceat(allowed[self.links.key_rows], self.links.key_offsets[:-1])
-            options["sel"] = faiss.IDSelectorBitmap(np.packbits(of_some, bitorder="little"))
-        if isinstance(self.index, faiss.IndexHNSW):
-            return faiss.SearchParametersHNSW(efSearch=max(128, 2 * depth), **options)
-        if isinstance(self.index, faiss.IndexIVF):
-            share = 1 if depth == self.index.ntotal else 1 / 8
-            return faiss.SearchParametersIVF(nprobe=max(16, int(share * self.index.nlist)), **options)
-        return faiss.SearchParameters(**options)
+            selector = faiss.IDSelectorBitmap(np.packbits(of_some, bitorder="little"))
+        return search_parameters(self.index, depth=depth, effort=self.effort, selector=selector)
 
     def scores(self, vector: Vectors, found: Found, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The score of the best key of each row; -inf for a row without keys."""
@@ -121,22 +134,6 @@ class KeySearch:
         of_keys = self.index.reconstruct_batch(distinct) @ vector
         scores[missing] = best_of_each(of_keys[places], offsets)
         return scores
-
-
-def _new_faiss_index(vectors: Vectors, config: IndexConfig) -> Any:
-    """Index unit vectors by inner product: fp16 for exact search, 8-bit codes for the others."""
-    count, dimensions = vectors.shape
-    kind = config.kind if config.kind != "auto" else ("flat" if count <= _FLAT_KEYS else "hnsw")
-    cells = max(1, min(int(4 * count**0.5), count // 39))
-    description = {"flat": "SQfp16", "hnsw": "HNSW32_SQ8", "ivf": f"IVF{cells},SQ8"}[kind]
-    index = faiss.index_factory(dimensions, description, faiss.METRIC_INNER_PRODUCT)
-    if kind == "hnsw":
-        index.hnsw.efConstruction = 80
-    index.train(vectors)
-    index.add(vectors)
-    if kind == "ivf":
-        index.make_direct_map()
-    return index
 
 
 @contextmanager
