@@ -7,6 +7,8 @@ from g2r.evaluation.report import Section
 from g2r.evaluation.significance import Estimate
 from g2r.evaluation.tables import table
 
+CONFIDENCE, THRESHOLDS = "Confidence", "Thresholds"
+
 
 def calibration_sections(path: Path) -> list[Section]:
     """The sections of the calibration in a file; none if there is no file.
@@ -20,9 +22,9 @@ def calibration_sections(path: Path) -> list[Section]:
 
 def reliability_section(calibration: Calibration) -> Section:
     """Confidence against the share of good replies, bin by bin; `values` are the bins of a reliability plot."""
-    title, measured = "Confidence", calibration.measured
+    measured = calibration.measured
     if measured is None:
-        return Section(title, "Not measured.")
+        return Section(CONFIDENCE, "Not measured.")
     text = (
         f"How often replies of each confidence are good (judge score {calibration.good:g} or more), on "
         f"{measured.n} held-out replies that nothing was fitted on, with exact 0.95 intervals. Expected "
@@ -39,7 +41,7 @@ def reliability_section(calibration: Calibration) -> Section:
         for own in measured.bins
     ]
     headers = ("bin", "confidence", "good", "replies")
-    return Section(title, text, table(headers, rows), measured.model_dump())
+    return Section(CONFIDENCE, text, table(headers, rows), measured.model_dump())
 
 
 def thresholds_section(calibration: Calibration) -> Section:
@@ -51,6 +53,4 @@ def thresholds_section(calibration: Calibration) -> Section:
     )
     rows = [(step.confidence, step.max_bad, step.bad, step.answered) for step in calibration.steps]
     headers = ("confidence", "bad at most", "bad, measured", "contexts answered")
-    return Section(
-        "Thresholds", text, table(headers, rows), [step.model_dump() for step in calibration.steps]
-    )
+    return Section(THRESHOLDS, text, table(headers, rows), [step.model_dump() for step in calibration.steps])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from g2r.evaluation.html import plots
 from g2r.evaluation.html.files import Report
 from g2r.evaluation.html.findings import Finding, Verdict, findings, reference
+from g2r.evaluation.html.reliability import ReliabilityPlot, reliability_plot
 from g2r.evaluation.paired import p_text
 from g2r.evaluation.report import Section
 from g2r.evaluation.tables import Table, number
@@ -80,6 +81,7 @@ class SectionView:
     rows: tuple[tuple[Cell, ...], ...]
     forests: tuple[Forest, ...]
     verdicts: tuple[VerdictRow, ...]
+    reliability: ReliabilityPlot | None
 
 
 def facts(report: Report) -> list[Fact]:
@@ -141,6 +143,7 @@ def _section_view(section: Section) -> SectionView:
             _forest(metric if len(by_metric) > 1 else "", against, own) for metric, own in by_metric.items()
         ),
         tuple(_verdicts(anchor, names[metric], against, own) for metric, own in by_metric.items()),
+        reliability_plot(section),
     )
 
 
