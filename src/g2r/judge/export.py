@@ -41,7 +41,8 @@ class _Rater(nn.Module):
         """Tokens (pairs, tokens) to ratings (pairs,), 0 to 10."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         outputs = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
-        return HIGHEST * outputs.logits.squeeze(1).sigmoid()
+        ratings: Tensor = HIGHEST * outputs.logits.squeeze(1).sigmoid()
+        return ratings
 
 
 def export_judge(
