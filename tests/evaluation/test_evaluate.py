@@ -12,20 +12,23 @@ from byte_students import make_student
 from g2r.artifacts import write_examples
 from g2r.bank import ResponseBank
 from g2r.cli import main
-from g2r.config import EvaluateConfig, IndexConfig, RunConfig
+from g2r.config import EvaluateConfig, IndexConfig, ReportConfig, RunConfig
 from g2r.dialogue import Candidate, Example, Scores
 from g2r.errors import ConfigError, InputError
 from g2r.evaluation.comparison import unleaked, write_comparison
 from g2r.evaluation.exams import Exam
-from g2r.evaluation.grid import Banks
+from g2r.evaluation.grid import Banks, Results, examine_student
 from g2r.evaluation.learned.training import train_scorers
 from g2r.evaluation.opening import open_panel, read_ids
 from g2r.evaluation.polyencoder import PolyEncoder
+from g2r.evaluation.scorers import MemoEncoder
+from g2r.evaluation.selection import selection_lists
 from g2r.index.building import build_bank
 from g2r.judge.model import Judge
 from g2r.student import BiEncoder
 from g2r.teachers.base import Sample
 from tiny_students import make_base
+from word_encoder import WordEncoder
 
 TOPICS = ("rain", "food", "dogs", "films", "work", "songs")
 CONTEXTS = 24
@@ -317,6 +320,18 @@ def test_judges_rate_and_rank(run, tmp_path):
          Judge.load(tmp_path / "my-judge").score(contexts[2], responses[2:])]
     )  # fmt: skip
     assert judge.score(contexts, responses) == pytest.approx(expected, abs=1e-5)
+
+
+def test_every_context_is_encoded_alone_and_once_so_that_its_time_is_known(run):
+    folder, _ = run
+    lists = selection_lists(EXAMPLES[:CONTEXTS], candidates=5)
+    by_id = {e.context_id: e for e in EXAMPLES}
+    results = Results(lists, [by_id[item.context_id] for item in lists])
+    words = WordEncoder()
+    banks = Banks.load({"bank": folder / "bank"}, responses=20, seed=0)
+    examine_student(results, "words", MemoEncoder(words), banks, [], ReportConfig(candidates=5))
+    assert words.calls.count(1) == CONTEXTS
+    assert len(results.replies["words"]) == len(results.selections["words"][0].ranks[5]) == CONTEXTS
 
 
 def test_a_cut_bank_says_nothing_that_is_banned(run, tmp_path):

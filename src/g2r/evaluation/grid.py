@@ -136,17 +136,16 @@ def examine_student(
         Its bots by bank.
     """
     name = student_name(label)
+    # First of all, while the encoder remembers no context: what encoding takes is measured here.
+    bots = bots_of(encoder, banks, results.contexts) if label == name else {}
+    for bank, system in bots.items():
+        results.replies[system_name(name, bank)] = reply_to_all(system, results.contexts)
     results.selections[name].append(
         evaluate_selection(encoder_scorer(encoder), results.lists, sizes=(config.candidates, LONG))
     )
     for exam in exams:
         for suffix, scorer in _forms(exam, encoder).items():
             results.taken[exam.name][f"{name}{suffix}"].append(exam.take(scorer))
-    if label != name:
-        return {}
-    bots = bots_of(encoder, banks, results.contexts)
-    for bank, system in bots.items():
-        results.replies[system_name(name, bank)] = reply_to_all(system, results.contexts)
     return bots
 
 
