@@ -81,5 +81,5 @@ def test_descriptions_fit_keys_and_dimensions() -> None:
     assert description("ivf", keys=1_000_000, dimensions=384) == "IVF4000,SQ8"
     assert description("refined", keys=1_000_000, dimensions=384) == "IVF1000,PQ192x4fs,Refine(SQ8)"
     assert description("refined", keys=5, dimensions=7) == "IVF1,PQ1x4fs,Refine(SQ8)"
-    assert (automatic_kind(FLAT_KEYS), automatic_kind(FLAT_KEYS + 1)) == ("flat", "hnsw")
+    assert (automatic_kind(FLAT_KEYS), automatic_kind(FLAT_KEYS + 1)) == ("flat", "refined")
     assert [has_effort(built(kind)) for kind in KINDS] == [False, True, True, True]

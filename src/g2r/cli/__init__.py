@@ -10,6 +10,7 @@ import typer
 
 from g2r.cli import (
     banking,
+    benching,
     calibrating,
     changing,
     distilling,
@@ -27,6 +28,7 @@ from g2r.errors import G2RError
 
 __all__ = [
     "banking",
+    "benching",
     "calibrating",
     "changing",
     "distilling",

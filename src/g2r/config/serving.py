@@ -45,8 +45,8 @@ class IndexConfig(StageConfig):
     contexts_per_response: int = Field(8, ge=1, description="Contexts remembered as keys of one response.")
     kind: Literal["auto", "flat", "hnsw", "ivf", "refined"] = Field(
         "auto",
-        description="auto: flat fp16 to 100,000 keys, then HNSW with 8-bit codes. refined: an inverted file of "
-        "4-bit codes, its best ordered by 8-bit codes.",
+        description="auto: flat fp16 to 30,000 keys, then refined: an inverted file of 4-bit codes, its best "
+        "ordered by 8-bit codes.",
     )
     search_effort: int = Field(
         0,

@@ -229,5 +229,5 @@ def _refuse_low(recall: dict[str, float], config: IndexConfig, queries: int) -> 
         if recall[name] < bar:
             raise ArtifactError(
                 f"index {name} is {recall[name]:.3f} on {queries} queries, expected at least {bar}; "
-                f"choose kind 'flat' or lower min_{name.replace('@', '_at_')}"
+                f"choose kind 'flat', raise search_effort, or lower min_{name.replace('@', '_at_')}"
             )

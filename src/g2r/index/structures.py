@@ -15,20 +15,22 @@ import faiss
 from g2r.encoder import Vectors
 
 FLAT, HNSW, IVF, REFINED = "flat", "hnsw", "ivf", "refined"
-FLAT_KEYS = 100_000
-"""Up to so many keys the automatic choice is exact search."""
+FLAT_KEYS = 30_000
+"""Up to so many keys the automatic choice is exact search: 1 to 2 ms by one thread at 384 dimensions."""
 
 _TRAINED_PER_CELL = 128
 _POINTS_PER_CELL = 39
 """FAISS's own least number of points to place a cell by."""
 _DIMENSIONS_PER_CODE = 2
 _LEAST_NODES = 128
+_CELLS_VISITED = 64
+"""Cells of a refined index that a search visits: recall@10 .96 among 100,000 and 200,000 keys alike (docs/log.md)."""
 _LEAST_REFINED = 128
 
 
 def automatic_kind(keys: int) -> str:
     """The kind for so many keys."""
-    return FLAT if keys <= FLAT_KEYS else HNSW
+    return FLAT if keys <= FLAT_KEYS else REFINED
 
 
 def description(kind: str, *, keys: int, dimensions: int) -> str:
@@ -85,7 +87,8 @@ def search_parameters(index: Any, *, depth: int, effort: int = 0, selector: Any 
         index: made by `build_structure`.
         depth: keys wanted.
         effort: nodes of a graph or cells of an inverted file that are visited; 0 for what suits the kind:
-            128 nodes or twice the depth, an eighth of the cells or 16. To find all keys, all are visited.
+            128 nodes or twice the depth; an eighth of the cells or 16, of a refined index 64. To find all
+            keys, all are visited.
         selector: FAISS's selector of the keys that may be found; all if None.
     """
     first = inner(index)
@@ -96,8 +99,10 @@ def search_parameters(index: Any, *, depth: int, effort: int = 0, selector: Any 
     if not isinstance(first, faiss.IndexIVF):
         return faiss.SearchParameters(**options)
     everything = depth == index.ntotal
-    cells = first.nlist if everything else min(first.nlist, effort or max(16, first.nlist // 8))
-    if first is index:
+    plain = first is index
+    usual = max(16, first.nlist // 8) if plain else _CELLS_VISITED
+    cells = first.nlist if everything else min(first.nlist, effort or usual)
+    if plain:
         return faiss.SearchParametersIVF(nprobe=cells, **options)
     kind = faiss.IVFRaBitQSearchParameters if "RaBitQ" in type(first).__name__ else faiss.SearchParametersIVF
     refined = depth if everything else max(_LEAST_REFINED, 2 * depth)
