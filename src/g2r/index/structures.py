@@ -24,7 +24,7 @@ _POINTS_PER_CELL = 39
 _DIMENSIONS_PER_CODE = 2
 _LEAST_NODES = 128
 _CELLS_VISITED = 64
-"""Cells of a refined index that a search visits: recall@10 .96 among 100,000 and 200,000 keys alike (docs/log.md)."""
+"""Cells of a refined index that a search visits: recall@10 .96 among 100,000, 200,000 and 1,000,000 keys alike (docs/log.md)."""
 _LEAST_REFINED = 128
 
 

@@ -175,7 +175,7 @@ def _reply_section(result: BenchResult) -> Section:
     text = (
         f"Replies from {result.responses:,} responses, one context at a time; intervals at level .95 over contexts. "
         f"Ratios are to {result.rival}, in the same rounds on the same contexts. Memory is by how much the "
-        f"process grew when the system was opened.\n\n{notes}"
+        f"process grew when the system was opened; bank and index, which bots share, were there before.\n\n{notes}"
     )
     return Section("Replies", text, table(headers, rows))
 

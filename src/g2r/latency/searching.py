@@ -135,7 +135,8 @@ def _cases(structure: str, vectors: Vectors, efforts: Sequence[int], file: Path)
     )
     start = time.perf_counter()
     try:
-        built = build_structure(described, vectors)
+        with faiss_threads(1):  # as an index is built
+            built = build_structure(described, vectors)
     except RuntimeError as error:
         raise ConfigError(
             f"structures: FAISS builds no {described!r} of {vectors.shape} vectors ({str(error).splitlines()[-1]})"
