@@ -2,7 +2,7 @@
 
     python scripts/make_starter.py --corpus STARTER --recorded RECORDED --chitchat CHITCHAT -o src/g2r/starter
 
-STARTER holds dialogues.jsonl, situations.jsonl and plain.jsonl (coverage.jsonl is written here and has no other
+STARTER holds dialogues.jsonl, situations.jsonl and plain.jsonl (coverage.jsonl and contexts.jsonl have no other
 source); RECORDED train.jsonl.gz and test.jsonl.gz with
 the recorded contexts; CHITCHAT valid.jsonl.gz and test.jsonl.gz. Of the recorded contexts only id, responses,
 scores and batch are kept, of the chitchat conversations only the first 8 characters of their ids: the text of

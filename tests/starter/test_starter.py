@@ -1,3 +1,5 @@
+import json
+
 from g2r import starter
 from g2r.dialogue import content_id
 
@@ -12,7 +14,16 @@ def test_corpus_is_whole():
     }
     assert all(len(a) == 4 for row in corpus["dialogues"] for a in row["alternatives"].values())
     assert all(len(row["replies"]) == 6 for name in ("situations", "plain") for row in corpus[name])
-    assert all((len(row["contexts"]), len(row["replies"])) == (5, 7) for row in corpus["coverage"])
+    assert all(len(row["replies"]) == 7 and 5 <= len(row["contexts"]) <= 9 for row in corpus["coverage"])
+
+
+def test_further_contexts_stand_with_the_replies_of_their_kind():
+    folder = starter.FOLDER
+    further = [json.loads(line) for line in (folder / "contexts.jsonl").read_text("utf-8").splitlines()]
+    rows = {row["id"]: row for own in starter.corpus().values() for row in own}
+    assert len(further) > 1000
+    for item in further:
+        assert rows[item["id"]]["contexts"][-len(item["contexts"]) :] == item["contexts"]
 
 
 def test_the_record_holds_no_text_of_chitchat():

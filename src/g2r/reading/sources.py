@@ -57,7 +57,7 @@ def packaged_files(sources: Iterable[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for source in sources:
         names = {
-            STARTER: [f"{name}.jsonl" for name in starter.CORPUS],
+            STARTER: [f"{name}.jsonl" for name in (*starter.CORPUS, "contexts")],
             CHITCHAT: ["chitchat_splits.jsonl"],
             RECORDED_CHITCHAT: ["chitchat_splits.jsonl", "recorded.jsonl"],
         }.get(source, [])

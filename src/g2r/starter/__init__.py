@@ -28,8 +28,15 @@ _SELF_DESCRIPTION = re.compile(
 
 
 def corpus() -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the starter corpus, by file: dialogues, situations, plain, coverage."""
-    return {name: _rows(name) for name in CORPUS}
+    """Return the rows of the starter corpus, by file: dialogues, situations, plain, coverage.
+
+    The further contexts of contexts.jsonl stand with the rows of their ids.
+    """
+    further = {row["id"]: row["contexts"] for row in _rows("contexts")}
+    rows = {name: _rows(name) for name in CORPUS}
+    for row in (row for own in rows.values() for row in own if row["id"] in further):
+        row["contexts"] += further[row["id"]]
+    return rows
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -59,7 +66,12 @@ def _responses() -> set[str]:
     return {
         *(text for row in rows["dialogues"] for texts in row["alternatives"].values() for text in texts),
         *(row["turns"][int(key)] for row in rows["dialogues"] for key in row["alternatives"]),
-        *(text for name in ("situations", "plain", "coverage") for row in rows[name] for text in row["replies"]),
+        *(
+            text
+            for name in ("situations", "plain", "coverage")
+            for row in rows[name]
+            for text in row["replies"]
+        ),
     }
 
 
