@@ -321,6 +321,14 @@ def test_the_key_term_draws_contexts_of_one_response_together(base):
     assert margin(with_keys) > margin(distill(examples, base=base, **options)) + 0.05
 
 
+def test_frozen_layers_stay_as_they_were(base):
+    before = dict(BiEncoder.load(base).model.named_parameters())
+    student = distill(topic_examples(), base=base, **SETTINGS, max_steps=2, evals=1, freeze_layers=1)
+    changed = {name for name, p in student.model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed
+    assert all(".layer.1." in name for name in changed)
+
+
 def test_separate_towers_are_trained_apart(base):
     student = distill(topic_examples(), base=base, **SETTINGS, towers="separate", max_steps=3, evals=1)
     towers = student.model[0].sub_modules

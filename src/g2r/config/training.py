@@ -64,6 +64,9 @@ class TrainConfig(StageConfig):
         ge=0,
         description="Mined negatives a context: retrieved by the base, near in score, not candidates.",
     )
+    freeze_layers: int = Field(
+        0, ge=0, description="Leave the embeddings and the first layers as they are; 0 trains all of it."
+    )
     batch_size: int = Field(64, ge=2, description="Contexts in a batch.")
     mini_batch_size: int = Field(
         0, ge=0, description="Texts encoded at once under the gradient cache; 0 for no cache."

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -175,7 +176,7 @@ class _Training:
         self.arguments = _arguments(self, config)
         mined = mine_negatives(student, data, config, judge=judge) if config.hard_negatives else ()
         maker = BatchMaker(data, self.schedule, config, mined, _process())
-        _freeze_unused(student)
+        _freeze(student, config.freeze_layers)
         self.keeper = _Keeper(student, folder / BEST, config.select_by, data.counts)
         conduct = Conduct(
             config,
@@ -341,8 +342,13 @@ def training_precision(wanted: str, *, accelerated: bool) -> str:
     return "bf16" if native and not accelerated else "fp32"
 
 
-def _freeze_unused(student: BiEncoder) -> None:
-    """Take the poolers of BERT-like models out of training: nothing reads them, and processes would wait."""
+def _freeze(student: BiEncoder, layers: int) -> None:
+    """Take the embeddings and the first `layers` layers out of training, if there are any to freeze.
+
+    So are the poolers of BERT-like models in any case: nothing reads them, and processes would wait.
+    """
+    first = "|".join(map(str, range(layers)))
+    frozen = re.compile(rf"\.pooler\.|\.embeddings\.|\.layers?\.(?:{first})\." if layers else r"\.pooler\.")
     for name, parameter in student.model.named_parameters():
-        if ".pooler." in name:
+        if frozen.search(name):
             parameter.requires_grad_(False)
