@@ -117,6 +117,17 @@ def test_only_allowed_rows_are_found_and_all_of_them_are(kind: str, share: float
         assert few.rows.tolist() == everything.rows[:3].tolist()
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "refined"])
+def test_few_allowed_rows_are_found_wherever_a_search_looks_first(kind: str) -> None:
+    bank = make_bank(3000)
+    rough = config((1, 0), kind=kind, search_effort=1, min_recall_at_1=0, min_recall_at_10=0)
+    index = FaissIndex.build(bank, ENCODER, rough)
+    query = encode_views(ENCODER, QUERIES[:1], index.views)[0]
+    for rows in ([0], [700], [1500], [2999], [10, 900, 1800, 2700]):
+        allowed = np.isin(np.arange(len(bank)), rows)
+        assert sorted(index.search(query, 8, allowed=allowed).rows.tolist()) == rows
+
+
 def test_responses_that_share_a_context_tie_in_the_order_of_rows() -> None:
     contexts = (BankContext(("one two three",)),)
     bank = ResponseBank.from_responses(

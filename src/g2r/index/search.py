@@ -17,6 +17,7 @@ from g2r.index.structures import (
     automatic_kind,
     build_structure,
     description,
+    has_effort,
     make_ready,
     search_parameters,
 )
@@ -97,10 +98,8 @@ class KeySearch:
     def search(self, vector: Vectors, depth: int, allowed: NDArray[np.bool_] | None) -> Found:
         """Find the best `depth` responses by these keys, fewer where responses have several among the best."""
         most = min(depth, self.index.ntotal)
-        scores, keys = self.index.search(vector[None], most, params=self._parameters(most, allowed))
-        filled = keys[0] >= 0
-        scores, keys = scores[0][filled], keys[0][filled]
-        floor = -np.inf if most == self.index.ntotal or not len(scores) else float(scores[-1])
+        scores, keys = self._nearest(vector, most, allowed)
+        floor = -np.inf if most == self.index.ntotal or len(scores) < most else float(scores[-1])
         owners, offsets = links_of(self.links.key_rows, self.links.key_offsets, keys)
         scores = np.repeat(scores, np.diff(offsets))
         if allowed is not None:
@@ -112,13 +111,28 @@ class KeySearch:
             floor = max(floor, float(scores[best].min()))
         return Found(rows, scores[best], floor)
 
-    def _parameters(self, depth: int, allowed: NDArray[np.bool_] | None) -> Any:
-        """How hard to search. Keys are filtered in FAISS where most are not allowed, else afterwards."""
-        selector = None
-        if allowed is not None and np.count_nonzero(allowed) < _MOST * len(allowed):
-            of_some = np.logical_or.reduceat(allowed[self.links.key_rows], self.links.key_offsets[:-1])
-            selector = faiss.IDSelectorBitmap(np.packbits(of_some, bitorder="little"))
-        return search_parameters(self.index, depth=depth, effort=self.effort, selector=selector)
+    def _nearest(
+        self, vector: Vectors, depth: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Scores and numbers of the best `depth` keys, fewer only if fewer may be found.
+
+        What is visited may hold too few of those that are allowed, even none: then everything is.
+        """
+        selector = self._selector(allowed)
+        for effort in (self.effort, self.index.ntotal):
+            parameters = search_parameters(self.index, depth=depth, effort=effort, selector=selector)
+            scores, keys = self.index.search(vector[None], depth, params=parameters)
+            if keys[0, -1] >= 0 or not has_effort(self.index):
+                break
+        filled = keys[0] >= 0
+        return scores[0][filled], keys[0][filled]
+
+    def _selector(self, allowed: NDArray[np.bool_] | None) -> Any:
+        """FAISS's selector of the allowed keys where most are not; None where they are filtered afterwards."""
+        if allowed is None or np.count_nonzero(allowed) >= _MOST * len(allowed):
+            return None
+        of_some = np.logical_or.reduceat(allowed[self.links.key_rows], self.links.key_offsets[:-1])
+        return faiss.IDSelectorBitmap(np.packbits(of_some, bitorder="little"))
 
     def scores(self, vector: Vectors, found: Found, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The score of the best key of each row; -inf for a row without keys."""
