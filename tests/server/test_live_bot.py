@@ -147,6 +147,16 @@ def test_the_newer_decision_holds_and_carrying_twice_adds_nothing(tmp_path: Path
     assert set(ResponseBank.load(tmp_path / "new").forbidden) == set(new.forbidden)
 
 
+def test_a_ban_survives_that_an_older_one_is_carried_after_it(tmp_path: Path) -> None:
+    old = bank_with(
+        tmp_path / "old", "a b c", changes=(change("ban", "a b c", 1), change("unban", "a b c", 2))
+    )
+    new = bank_with(tmp_path / "new", "a b c", changes=(change("ban", "a b c", 3),))
+    for _ in range(2):  # as a swap does: while it loads, and when it takes over
+        carry_changes(old, new)
+        assert set(new.forbidden.values()) == {"a b c"}
+
+
 def test_a_ban_reaches_near_duplicates_in_the_other_bank(tmp_path: Path) -> None:
     old = bank_with(tmp_path / "old", "I would never say such a terrible thing to you")
     new = bank_with(tmp_path / "new", "i would never say such a terrible thing to you!", "a nice day")

@@ -164,9 +164,10 @@ def carry_changes(old: ResponseBank, new: ResponseBank) -> None:
     """
     old.refresh()
     new.refresh()
-    dates: dict[tuple[str, str, tuple[str, ...]], str] = {
-        (change.response_id, change.action, change.tags): change.at for change in new.log
-    }
+    dates: defaultdict[tuple[str, str, tuple[str, ...]], str] = defaultdict(str)
+    for change in new.log:  # not ordered by date: what was carried stands after what was decided later
+        made = (change.response_id, change.action, change.tags)
+        dates[made] = max(dates[made], change.at)
     missing = [
         change
         for change in not_among(old.log, new.log)
