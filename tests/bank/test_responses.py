@@ -201,6 +201,36 @@ def test_a_second_holder_sees_changes_when_it_looks(bank: ResponseBank, tmp_path
     assert bank.banned.tolist() == [True, True, True, False]
 
 
+class Overtaken:
+    """A lock that another thread, which reads what is written meanwhile, holds first."""
+
+    def __init__(self, bank: ResponseBank, elsewhere: ResponseBank) -> None:
+        self._bank, self._elsewhere, self._waits = bank, elsewhere, True
+
+    def __enter__(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._elsewhere.ban(self._elsewhere[1].response_id)
+            self._bank.refresh()
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def test_what_another_thread_has_read_is_not_replayed_from_the_start(
+    bank: ResponseBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank.save(tmp_path)
+    bank.add("They are damp inside.")
+    fresh, elsewhere = bank.fresh, ResponseBank.load(tmp_path)
+    elsewhere.ban(elsewhere[0].response_id)
+    monkeypatch.setattr(bank._changes, "_replaying", Overtaken(bank, elsewhere))
+    bank.refresh()
+    assert bank.banned.tolist() == [True, True, False, False, False]
+    assert bank.fresh is fresh
+    assert bank.revision == 3
+
+
 def test_rebuilding_a_bank_does_not_bring_back_what_was_banned(bank: ResponseBank, tmp_path: Path) -> None:
     bank.save(tmp_path)
     bank.ban(content_id("hello there"))

@@ -64,6 +64,7 @@ class Changes:
         if (found.st_ino, found.st_size) == self._read:
             return False
         with self._replaying:
+            found = path.stat()  # again: another thread may have read more than was there before the wait
             inode, start = self._read
             anew = inode != found.st_ino or start > found.st_size
             changes, end = read_changes(path, 0 if anew else start)

@@ -226,7 +226,7 @@ def _page(
     wanted, is_banned = contains.casefold(), bank.banned
     rows = [
         row
-        for row in range(len(bank))
+        for row in range(len(is_banned))
         if (banned is None or is_banned[row] == banned)
         and (not wanted or wanted in bank.text(row).casefold())
         and (not tag or tag in bank[row].tags)
