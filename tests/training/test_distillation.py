@@ -329,6 +329,11 @@ def test_frozen_layers_stay_as_they_were(base):
     assert all(".layer.1." in name for name in changed)
 
 
+def test_to_freeze_every_layer_is_refused(base):
+    with pytest.raises(ConfigError, match="freeze_layers is 2, but this base has 2 numbered layers"):
+        distill(topic_examples(), base=base, **SETTINGS, max_steps=2, evals=1, freeze_layers=2)
+
+
 def test_separate_towers_are_trained_apart(base):
     student = distill(topic_examples(), base=base, **SETTINGS, towers="separate", max_steps=3, evals=1)
     towers = student.model[0].sub_modules

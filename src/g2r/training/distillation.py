@@ -38,6 +38,7 @@ from g2r.training.trainer import BatchCollator, Conduct, G2RLoss, G2RTrainer, St
 LOG_FILE = "training_log.jsonl"
 BEST = "best"
 _LOGS = 50
+_LAYER = re.compile(r"\.layers?\.(\d+)\.")
 
 
 def distill(
@@ -346,7 +347,18 @@ def _freeze(student: BiEncoder, layers: int) -> None:
     """Take the embeddings and the first `layers` layers out of training, if there are any to freeze.
 
     So are the poolers of BERT-like models in any case: nothing reads them, and processes would wait.
+
+    Raises:
+        ConfigError: no layer would be left to train.
     """
+    numbers = [
+        int(found[1]) for name, _ in student.model.named_parameters() if (found := _LAYER.search(name))
+    ]
+    if layers > max(numbers, default=0):
+        raise ConfigError(
+            f"freeze_layers is {layers}, but this base has {len(set(numbers))} numbered layers; "
+            "leave one to train at least, or 0 for none frozen"
+        )
     first = "|".join(map(str, range(layers)))
     frozen = re.compile(rf"\.pooler\.|\.embeddings\.|\.layers?\.(?:{first})\." if layers else r"\.pooler\.")
     for name, parameter in student.model.named_parameters():
