@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from g2r.dialogue import Candidate, Example
+from g2r.dialogue import RETRIEVED, Candidate, Example
 from g2r.errors import InputError
 from g2r.evaluation.judging import BEST, CHANCE, compare_orderings, contexts_of, plain_scorers
 from g2r.evaluation.selection import JudgedList
@@ -44,7 +44,8 @@ def test_a_scorer_that_orders_nothing_has_no_rho():
 
 
 def test_contexts_of_the_candidates_and_of_no_others():
-    assert contexts_of(EXAMPLES, {"tea is nice", "no dogs"}) == {
+    retrieved = Example(("any pets",), (Candidate("no dogs", RETRIEVED),))
+    assert contexts_of([*EXAMPLES, retrieved], {"tea is nice", "no dogs"}) == {
         "tea is nice": [("do you like tea",), ("what now", "tell me")]
     }
 

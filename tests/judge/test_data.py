@@ -1,5 +1,6 @@
 """What the judge learns from: wrong answers that are wrong, and nothing that is held out."""
 
+import gzip
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from g2r.dialogue import Candidate, Example, Scores
+from g2r.dialogue import RETRIEVED, Candidate, Example, Scores
 from g2r.errors import InputError
 from g2r.judge.data import (
     NEGATIVE_SCORE,
@@ -108,6 +109,11 @@ def test_badly_rated_candidates_are_no_right_answers():
     assert fitting_responses(rated(9.0, 5.9, None, 6.0)) == ["r0", "r2", "r3"]
 
 
+def test_what_was_retrieved_for_a_context_is_no_right_answer():
+    given = (Candidate("said", "human", original=True), Candidate("found", RETRIEVED))
+    assert fitting_responses(Example(("hi",), given)) == ["said"]
+
+
 def test_contrasted_lists_hold_ratings_and_drawn_negatives():
     source = NegativeSource(EXAMPLES, NegativeCounts())
     item = contrasted_list(rated(8.0, 0.0, None), source, 3, np.random.default_rng(0))
@@ -149,6 +155,16 @@ def test_ids_are_read_from_lines_and_from_json(tmp_path):
     (tmp_path / "ids.txt").write_text("cc-1\n\n cc-2 \n")
     (tmp_path / "dialogues.jsonl").write_text('{"id": "d-3", "turns": 1}\n')
     assert read_held_out([tmp_path / "ids.txt", tmp_path / "dialogues.jsonl"]) == {"cc-1", "cc-2", "d-3"}
+    with gzip.open(tmp_path / "more.jsonl.gz", "wt") as handle:
+        handle.write('{"id": "d-4"}\n')
+    (tmp_path / "remarks.txt").write_text("# drawn by seed 0\ncc-5\n")
+    assert read_held_out([tmp_path / "more.jsonl.gz", tmp_path / "remarks.txt"]) == {"d-4", "cc-5"}
+
+
+def test_a_file_that_holds_nothing_out_is_refused(tmp_path):
+    (tmp_path / "ids.txt").write_text("\n# none yet\n")
+    with pytest.raises(InputError, match=r"ids\.txt holds no id"):
+        read_held_out([tmp_path / "ids.txt"])
 
 
 def test_on_policy_lists_are_read_with_their_dialogue(tmp_path):

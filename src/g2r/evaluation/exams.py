@@ -4,7 +4,6 @@ An exam is given to every student, to BM25 and to every learned scorer alike; a 
 response key, by context keys, and by both.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 from g2r.config import SCORES
 from g2r.dialogue import Context, Example
 from g2r.evaluation import metrics
+from g2r.evaluation.judging import contexts_of
 from g2r.evaluation.metrics import GOOD, Floats
 from g2r.evaluation.scorers import Scorer
 from g2r.evaluation.selection import AdversarialItem, JudgedList, adversarial_accuracy, evaluate_judged
@@ -57,10 +57,7 @@ def judged_exam(lists: Sequence[JudgedList], *, training: Sequence[Example] = ()
     """
     judged = [item.scores for item in lists]
     texts = {text for item in lists for text in item.candidates}
-    written_for: dict[str, list[Context]] = defaultdict(list)
-    for example in training:
-        for text in {c.text for c in example.candidates} & texts:
-            written_for[text].append(example.context)
+    written_for = contexts_of(training, texts)
     known = (
         f"Contexts are on record for {len(written_for) / len(texts):.0%} of the candidates; without one the "
         "context key gives 0."
@@ -78,7 +75,7 @@ def judged_exam(lists: Sequence[JudgedList], *, training: Sequence[Example] = ()
             "random choice": np.array([np.mean(np.asarray(scores) >= good) for scores in judged]),
             "best possible": metrics.any_good(judged, good=good),
         },
-        dict(written_for),
+        written_for,
     )
 
 

@@ -59,7 +59,7 @@ def contexts_of(examples: Sequence[Example], candidates: Collection[str]) -> dic
     wanted = set(candidates)
     answered: dict[str, list[Context]] = defaultdict(list)
     for e in examples:
-        for text in {c.text for c in e.candidates} & wanted:
+        for text in {c.text for c in e.written} & wanted:
             answered[text].append(e.context)
     return dict(answered)
 

@@ -74,18 +74,23 @@ def read_on_policy(path: Path) -> list[OnPolicyList]:
 
 
 def read_held_out(paths: Iterable[Path]) -> frozenset[str]:
-    """Ids that nothing may be trained on: one a line, or JSON Lines with the field `id` (*.jsonl).
+    """Ids that nothing may be trained on: one a line, or JSON Lines with the field `id` (*.jsonl, *.jsonl.gz).
+
+    Blank lines and those that begin with # are passed over.
 
     Raises:
-        InputError: a file cannot be read, or a row has no id.
+        InputError: a file cannot be read, a row has no id, or a file holds none: it would hold nothing out.
     """
     ids: set[str] = set()
     for path in paths:
         lines = numbered_lines(path)
-        if Path(path).suffix == ".jsonl":
-            ids.update(row.text("id") for row in json_rows(lines, str(path)))
+        if ".jsonl" in Path(path).suffixes:
+            found = {row.text("id") for row in json_rows(lines, str(path))}
         else:
-            ids.update(line.strip() for _, line in lines if line.strip())
+            found = {line.strip() for _, line in lines if line.strip() and not line.startswith("#")}
+        if not found:
+            raise InputError(f"{path} holds no id, expected one a line, or JSON Lines with the field id")
+        ids |= found
     return frozenset(ids)
 
 
@@ -239,8 +244,8 @@ def next_utterance_list(
 
 
 def fitting_responses(example: Example) -> list[str]:
-    """The candidates that are right answers: all but those rated under 6."""
-    return [c.text for c in example.candidates if c.scores.judge is None or c.scores.judge >= GOOD]
+    """The candidates that are right answers: all that were written for the context but those rated under 6."""
+    return [c.text for c in example.written if c.scores.judge is None or c.scores.judge >= GOOD]
 
 
 def contrasted_list(
