@@ -126,6 +126,9 @@ def test_the_page_of_the_report_holds_its_manifest_and_may_be_made_again(finishe
     assert manifest.inputs["student baseline"] in page
     (report / "report.html").write_text("an older page")
     assert file_hash(report) == manifest.output
+    (report / "latency.json").write_text('{"rows": []}')  # as g2r bench --report puts it there
+    assert file_hash(report) == manifest.output
+    (report / "latency.json").unlink()
     assert write_page(report).read_text() == page
 
 
@@ -285,3 +288,15 @@ def test_manifests_hash_what_is_packaged_and_a_teacher_in_a_folder(tmp_path, mon
     recorded = RecordedTeacherConfig(path="chitchat")
     stage = generate_stage(output, recorded, GenerateConfig(), tmp_path / "candidates.parquet")
     assert "starter/recorded.jsonl" in stage.inputs
+
+
+def test_manifests_hash_a_base_in_a_folder_and_the_words_that_vet(tmp_path):
+    words, base = tmp_path / "words.txt", tmp_path / "base"
+    words.write_text("dreadful\n")
+    base.mkdir()
+    vetted = IndexConfig(vet=(f"words:{words}", "words", "personal"))
+    stage = index_stage(tmp_path / "e.parquet", base, vetted, tmp_path / "bank")
+    assert [p for name, p in stage.inputs.items() if name not in ("examples", "student")] == [words]
+    for name, hashed in ((str(base), base), ("minilm", None)):
+        stage = report_stage(tmp_path / "e.parquet", {}, {}, name, ReportConfig(), tmp_path / "report")
+        assert stage.inputs.get("base") == hashed

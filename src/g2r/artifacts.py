@@ -196,8 +196,8 @@ def read_examples(path: Path) -> list[Example]:
     ]
 
 
-_NOT_CONTENT = {"manifest.json", "log.jsonl", "flags.jsonl", "onnx", "report.html"}
-"""In a folder: what describes it, what changes beside it, what is made from it."""
+_NOT_CONTENT = {"manifest.json", "log.jsonl", "flags.jsonl", "onnx", "report.html", "latency.json"}
+"""In a folder: what describes it, what changes beside it, what is made from it or put beside it."""
 
 
 def file_hash(path: Path) -> str:

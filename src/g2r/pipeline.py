@@ -285,7 +285,8 @@ def index_stage(
             progress=progress,
         )
 
-    inputs = {"examples": source, "student": student}
+    files = {classifier: Path(classifier.partition(":")[2]) for classifier in config.vet}  # words:FILE
+    inputs = {"examples": source, "student": student, **{c: p for c, p in files.items() if p.is_file()}}
     return Stage(
         f"index {name}", output, config.model_dump(mode="json"), inputs, work, mark="responses.parquet"
     )
@@ -345,6 +346,8 @@ def report_stage(
         **{f"student {n}": p for n, p in students.items()},
         **{f"bank {n}": p for n, p in banks.items()},
     }
+    if Path(base).is_dir():
+        inputs["base"] = Path(base)
     settings = {**config.model_dump(mode="json"), "base": base}
     return Stage(
         "report", output, settings, inputs, work, mark="summary.md", finish=partial(_write_page, output)
@@ -390,6 +393,7 @@ def evaluate_stage(config: RunConfig, folder: Path, settings: EvaluateConfig, ou
         settings.adversarial,
         settings.scorers,
         settings.poly_encoder,
+        settings.masked_model if Path(settings.masked_model).is_dir() else "",
     ]
     files = {path: Path(path) for path in (*given, *settings.ratings, *settings.judges) if path}
     if calibration.is_file():
