@@ -46,6 +46,18 @@ def test_questions_of_all_kinds_are_answered_in_their_order() -> None:
         assert (reply.text, reply.candidates) == (alone.text, alone.candidates)
 
 
+def test_additions_are_encoded_before_the_first_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, encoder = save_bot(tmp_path / "home"), WordEncoder()
+    monkeypatch.setattr(g2r.bot, "open_encoder", lambda folder: encoder)
+    ResponseBank.load(home / "bank").add("arias", contexts=[["let us talk about opera"], ["sing"]])
+    live = LiveBot.open(home)
+    encoder.calls.clear()
+    assert said_by(live, "let us talk about opera") == content_id("arias")
+    assert encoder.calls == [1], "the question alone"
+
+
 def test_a_swap_serves_the_other_bot_with_all_that_was_changed(tmp_path: Path) -> None:
     home, other = save_bot(tmp_path / "home"), save_bot(tmp_path / "other", topics=[*TOPICS, "opera"])
     live = LiveBot.open(home)

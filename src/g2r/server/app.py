@@ -66,6 +66,7 @@ def create_app(
         version=version("g2r"),
         lifespan=answering,
         redirect_slashes=False,
+        redoc_url=None,  # /docs is enough
         responses={status: {"model": ErrorBody} for status in (400, 413, 415, 422, 503)},
     )
     app.state.service = service

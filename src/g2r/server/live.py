@@ -75,12 +75,16 @@ class LiveBot:
     def open(cls, path: Path | str, *, bank: str = "bank") -> Self:
         """Serve the bot or run in `path`, or what was swapped in while it was served last.
 
+        What was added since its bank was built is encoded before this returns, so no question waits for it.
+
         Raises:
             InputError, ArtifactError, ConfigError, DependencyError: as `Bot.load`.
         """
         home = Path(path)
         place = _read_swap(home) or Place(home, home / bank)
-        return cls(place.load(), place=place, home=home)
+        bot = place.load()
+        bot.reply(_PROBE)
+        return cls(bot, place=place, home=home)
 
     @property
     def place(self) -> Place | None:
