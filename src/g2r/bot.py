@@ -271,9 +271,8 @@ class Bot:
         if not contexts:
             return []
         self.refresh()
-        additions = (
-            self._additions.current
-        )  # before the mask, which may know rows that these do not, never fewer
+        # Taken before the mask, which may know rows that these do not, never fewer.
+        additions = self._additions.current
         allowed = self.bank.allowed(tags, without={*without, *self.config.without})
         start = time.perf_counter()
         queries = encode_views(self.encoder, contexts, additions.views)
