@@ -66,7 +66,8 @@ def create_app(
         version=version("g2r"),
         lifespan=answering,
         redirect_slashes=False,
-        redoc_url=None,  # /docs is enough
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere, beside a field for the admin key
+        redoc_url=None,
         responses={status: {"model": ErrorBody} for status in (400, 413, 415, 422, 503)},
     )
     app.state.service = service
