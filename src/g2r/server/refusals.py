@@ -152,7 +152,9 @@ def _of_http(request: Request, error: HTTPException) -> RefusedError:
         case 400:
             return _no_json()
         case 404:
-            return RefusedError(404, "no such address here; /openapi.json lists those there are", reason="not_found")
+            return RefusedError(
+                404, "no such address here; /openapi.json lists those there are", reason="not_found"
+            )
         case status:
             words = HTTPStatus(status).phrase.lower()
             return RefusedError(status, words, reason="not_found", headers=error.headers)
