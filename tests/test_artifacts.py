@@ -218,6 +218,17 @@ def test_a_killed_process_goes_on_where_it_stopped(tmp_path):
     assert json.loads(start(-1).stdout) == [i**2 for i in range(50)]
 
 
+def test_what_is_neither_file_nor_folder_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(ArtifactError, match="neither a file nor a folder"),
+        replacing(tmp_path / "pipe") as new,
+    ):
+        new.write_text("x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_journal_on_a_full_disk(tmp_path):
     (tmp_path / "j").symlink_to("/dev/full")

@@ -64,9 +64,12 @@ def replacing(path: Path) -> Iterator[Path]:
     held before; what a killed process left behind is cleared by the next write.
 
     Raises:
-        ArtifactError: the disk is full or the place is not writable, or a file would take a folder's place.
+        ArtifactError: the disk is full or the place is not writable, a file would take a folder's place, or
+            what stands there is neither (a device would be replaced, not written to).
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ArtifactError(f"{path} is neither a file nor a folder; choose another place with -o")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(path)

@@ -95,6 +95,7 @@ NAMED = st.tuples(st.text("abc", min_size=1, max_size=12), AMOUNTS, st.floats(0,
 
 
 @given(st.lists(NAMED, min_size=1, max_size=10))
+@example([("a", 1.0, 5e-324)])
 def test_labels_of_a_scatter_do_not_cover_each_other(points):
     shown = plots.scatter(points)
     boxes = []

@@ -6,6 +6,7 @@ its size; a vertical one is in pixels from the top.
 
 import itertools
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -225,6 +226,6 @@ def _end(point: Point) -> float:
 
 def _round_step(span: float, ticks: int) -> float:
     """The step of 1, 2 or 5 times a power of ten that cuts `span` into about `ticks`."""
-    raw = span / ticks
+    raw = max(span / ticks, sys.float_info.min)
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
