@@ -218,6 +218,14 @@ def test_a_killed_process_goes_on_where_it_stopped(tmp_path):
     assert json.loads(start(-1).stdout) == [i**2 for i in range(50)]
 
 
+def test_a_file_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "dialogues.jsonl").write_text('{"turns": ["hi", "ho"]}')
+    with pytest.raises(ArtifactError, match="g2r did not write"):
+        refuse_other(tmp_path / "dialogues.jsonl")
+    (tmp_path / "examples.parquet").write_bytes(b"PAR1 and more")
+    refuse_other(tmp_path / "examples.parquet")
+
+
 def test_what_is_neither_file_nor_folder_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with (

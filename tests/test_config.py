@@ -94,3 +94,9 @@ def test_a_missing_run_file(tmp_path):
 def test_a_student_that_would_not_read_the_whole_context_is_refused():
     with pytest.raises(ConfigError, match=r"train.history=4 is under data.history=8"):
         parse_config(RunConfig, {"data": {"history": 8}}, where="run.yaml")
+
+
+@pytest.mark.parametrize("path", ["", "hf:", "  "])
+def test_a_source_has_a_name(path):
+    with pytest.raises(ConfigError, match="a source without a name"):
+        parse_config(RunConfig, {"data": {"sources": [path]}}, where="run.yaml")

@@ -300,3 +300,18 @@ def test_manifests_hash_a_base_in_a_folder_and_the_words_that_vet(tmp_path):
     for name, hashed in ((str(base), base), ("minilm", None)):
         stage = report_stage(tmp_path / "e.parquet", {}, {}, name, ReportConfig(), tmp_path / "report")
         assert stage.inputs.get("base") == hashed
+
+
+def test_a_stage_never_writes_over_what_it_reads(tmp_path):
+    dialogues = tmp_path / "dialogues.jsonl"
+    dialogues.write_text('{"turns": ["hi", "hello there"]}\n')
+    with pytest.raises(ArtifactError, match="g2r did not write"):
+        read_stage(DataConfig(sources=(str(dialogues),)), dialogues).run()
+    assert dialogues.read_text() == '{"turns": ["hi", "hello there"]}\n'
+    examples = tmp_path / "examples.parquet"
+    read_stage(DataConfig(sources=(str(dialogues),)), examples).run()
+    before = examples.read_bytes()
+    teacher = RecordedTeacherConfig(path="chitchat")
+    with pytest.raises(ArtifactError, match="is what the stage reads"):
+        generate_stage(examples, teacher, GenerateConfig(), tmp_path / "." / "examples.parquet").run()
+    assert examples.read_bytes() == before

@@ -116,19 +116,26 @@ def refuse_other(output: Path, *, mark: str = "") -> None:
         mark: a file that every folder of its kind holds; empty if the artifact is a single file.
 
     Raises:
-        ArtifactError: a folder stands where a file is to be written, a file where a folder is, or a folder
-            that holds something else.
+        ArtifactError: a folder stands where a file is to be written, a file where a folder is, a folder
+            that holds something else, or a file that is no parquet, as all files of stages are.
     """
     if output.is_dir() != bool(mark) and output.exists():
         kinds = ("file", "folder") if mark else ("folder", "file")
         raise ArtifactError(
             f"{output} is a {kinds[0]}, expected the name of a {kinds[1]}; choose another with -o"
         )
+    if not mark and output.is_file() and not _is_parquet(output):
+        raise ArtifactError(f"{output} holds something that g2r did not write; choose another name with -o")
     if mark and output.is_dir() and any(output.iterdir()) and not (output / mark).is_file():
         raise ArtifactError(
             f"{output} holds something else than what is to be written (no {mark} there); "
             "choose an empty or a new folder with -o"
         )
+
+
+def _is_parquet(file: Path) -> bool:
+    with file.open("rb") as handle:
+        return handle.read(4) == b"PAR1"
 
 
 def _sync(path: Path) -> None:

@@ -104,6 +104,8 @@ class Stage:
             ArtifactError: something that is no such artifact stands in its place.
         """
         refuse_other(self.output, mark=self.mark)
+        if any(self.output.resolve() == path.resolve() for path in self.inputs.values()):
+            raise ArtifactError(f"{self.output} is what the stage reads; choose another place with -o")
         origin = Manifest(
             stage=self.name.partition(" ")[0],
             config=self.config,

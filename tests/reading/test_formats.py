@@ -180,3 +180,11 @@ def test_parlai_labels_answer_all_turns_before_them():
 def test_malformed_parlai_lines(line, message):
     with pytest.raises(InputError, match=message):
         list(parlai_exchanges([(1, "text:a\tlabels:b"), (2, line)], "p.txt"))
+
+
+def test_half_a_character_is_named_with_its_line():
+    whole = '{"turns": ["hi", "so \\ud83d\\ude00"]}'
+    assert [row.texts("turns")[1] for row in json_rows(iter([(1, whole)]), "a.jsonl")] == ["so \U0001f600"]
+    for line in ('{"turns": ["hi", "x\\ud800y"]}', '{"id": "\\ude00", "turns": ["hi", "ho"]}'):
+        with pytest.raises(InputError, match=r"a.jsonl, line 2: half a character"):
+            list(json_rows(iter([(1, whole), (2, line)]), "a.jsonl"))

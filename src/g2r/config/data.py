@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from g2r.config.base import StageConfig
 
@@ -26,6 +26,15 @@ class SourceConfig(StageConfig):
     max_examples: int | None = Field(
         None, ge=1, description="Keep at most so many training examples of this source, drawn by seed."
     )
+
+    @field_validator("path")
+    @classmethod
+    def _names_something(cls, path: str) -> str:
+        if not path.removeprefix("hf:").strip():
+            raise ValueError(
+                "a source without a name; expected a file, a folder, starter, chitchat or hf:NAME"
+            )
+        return path
 
 
 class DataConfig(StageConfig):

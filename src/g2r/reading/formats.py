@@ -1,6 +1,7 @@
 """The ways a dialogue file may be written: JSON Lines, plain text, ParlAI's dialogue format."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from g2r.dialogue import HUMAN, Candidate, Scores, content_id
@@ -16,6 +17,10 @@ _PERSONA = ("your persona:", "partner's persona:")
 Lines = Iterable[tuple[int, str]]
 
 
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escape of a surrogate; two in the right order are one character."""
+
+
 def json_rows(lines: Lines, name: str) -> Iterator[Row]:
     """Yield the objects of a JSON Lines file; blank lines are passed over.
 
@@ -28,6 +33,13 @@ def json_rows(lines: Lines, name: str) -> Iterator[Row]:
         where = f"{name}, line {number}"
         try:
             value = json.loads(line)
+            if _HALF_CHARACTER.search(line):
+                json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{where}: half a character ({error.object[error.start : error.end]!a}), as of an emoji cut in two; "
+                "expected whole ones"
+            ) from error
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f'{where}: no valid JSON ({error}); expected one object a line, {{"turns": ["hi", "hello"]}}'
