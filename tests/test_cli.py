@@ -92,13 +92,13 @@ def test_what_is_missing_is_named_in_one_line(call, tmp_path, monkeypatch, argum
 
 def test_a_broken_line_is_named_by_file_line_and_field(call, tmp_path):
     (tmp_path / "d.jsonl").write_text('{"turns": ["hi", "hello"]}\n{"turns": ["hi", 3]}\n')
-    (tmp_path / "out.parquet").write_text("before")
+    (tmp_path / "out.parquet").write_text("PAR1 before")
     status, _, err = call("read", tmp_path / "d.jsonl", "-o", tmp_path / "out.parquet")
     assert status == 1
     assert "d.jsonl" in err
     assert "2" in err
     assert "turns" in one_line(err)
-    assert (tmp_path / "out.parquet").read_text() == "before"
+    assert (tmp_path / "out.parquet").read_text() == "PAR1 before"
 
 
 def test_reading_standard_input_and_options_from_a_run_file(call, tmp_path):
