@@ -65,4 +65,4 @@ def test_processes_see_their_share_of_one_draw():
     assert [k for share in shares for k in share.keys] == whole.keys
     np.testing.assert_array_equal(np.concatenate([s.positives for s in shares]), whole.positives)
     np.testing.assert_array_equal(np.concatenate([s.negatives for s in shares]), whole.negatives)
-    assert maker(1).batch(6, order, order).keys != whole.keys or maker(1).batch(7, order, order) != whole
+    assert any(maker(1).batch(step, order, order).keys != whole.keys for step in range(6, 12))
