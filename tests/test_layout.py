@@ -17,6 +17,8 @@ LAYERS = (
     ("g2r.__main__",),
     ("g2r.cli",),
     ("g2r.options", "g2r.chat", "g2r.pipeline"),
+    ("g2r.stages",),
+    ("g2r.stage",),
     ("g2r.server", "g2r.latency", "g2r.rating"),
     ("g2r.evaluation",),
     ("g2r.judge", "g2r.growth"),

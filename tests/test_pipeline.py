@@ -29,7 +29,8 @@ from g2r.config import (
 )
 from g2r.errors import ArtifactError, ConfigError
 from g2r.evaluation.html.page import write_page
-from g2r.pipeline import generate_stage, index_stage, read_stage, report_stage, run, stages, train_stage
+from g2r.pipeline import run, stages
+from g2r.stages import generate_stage, index_stage, read_stage, report_stage, train_stage
 
 TOPICS = ("tea", "rain", "dogs", "chess", "jazz", "bread", "trains", "maths")
 DATA_FILES = ("dialogues.parquet", "candidates.parquet", "scored.parquet", "bank/responses.parquet")

@@ -108,23 +108,27 @@ def _clear(scratch: Path, path: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def refuse_other(output: Path, *, mark: str = "") -> None:
+PARQUET_BEGINS = b"PAR1"
+
+
+def refuse_other(output: Path, *, mark: str = "", begins: bytes = PARQUET_BEGINS) -> None:
     """Leave alone what g2r did not write there.
 
     Args:
         output: where an artifact is to be written.
         mark: a file that every folder of its kind holds; empty if the artifact is a single file.
+        begins: the first bytes of every file of its kind, if the artifact is a single file.
 
     Raises:
         ArtifactError: a folder stands where a file is to be written, a file where a folder is, a folder
-            that holds something else, or a file that is no parquet, as all files of stages are.
+            that holds something else, or a file that begins otherwise.
     """
     if output.is_dir() != bool(mark) and output.exists():
         kinds = ("file", "folder") if mark else ("folder", "file")
         raise ArtifactError(
             f"{output} is a {kinds[0]}, expected the name of a {kinds[1]}; choose another with -o"
         )
-    if not mark and output.is_file() and not _is_parquet(output):
+    if not mark and output.is_file() and not _begins_with(output, begins):
         raise ArtifactError(f"{output} holds something that g2r did not write; choose another name with -o")
     if mark and output.is_dir() and any(output.iterdir()) and not (output / mark).is_file():
         raise ArtifactError(
@@ -133,9 +137,9 @@ def refuse_other(output: Path, *, mark: str = "") -> None:
         )
 
 
-def _is_parquet(file: Path) -> bool:
+def _begins_with(file: Path, begins: bytes) -> bool:
     with file.open("rb") as handle:
-        return handle.read(4) == b"PAR1"
+        return handle.read(len(begins)) == begins
 
 
 def _sync(path: Path) -> None:

@@ -6,8 +6,8 @@ from g2r.config import GenerateConfig, JudgeTeacherConfig, RunConfig, parse_conf
 from g2r.dialogue import Candidate, Example, Scores
 from g2r.errors import ArtifactError, InputError, TeacherError
 from g2r.judge.model import Judge
-from g2r.pipeline import score_stage
 from g2r.scoring import score
+from g2r.stages import score_stage
 from g2r.teachers import Teacher, open_teacher, parse_teacher
 from g2r.teachers.base import identity
 from tiny_judges import make_base

@@ -8,7 +8,7 @@ from g2r.bank import ResponseBank
 from g2r.config import IndexConfig
 from g2r.dialogue import Candidate, Example
 from g2r.errors import ConfigError
-from g2r.pipeline import index_stage
+from g2r.stages import index_stage
 from word_encoder import WordEncoder
 
 TEXTS = ("Good morning.", "Write to me@example.org.", "I like trains.")

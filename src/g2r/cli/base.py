@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from g2r.pipeline import Stage, StageSummary
 from g2r.progress import Progress
+from g2r.stage import Stage, StageSummary
 
 DEFAULT_BOT = Path("runs/quickstart")
 SECONDS_BETWEEN_LINES = 30

@@ -58,7 +58,7 @@ def calibrate(
     from g2r.bot import CONFIG_FILE
     from g2r.confidence import CALIBRATION_FILE, read_calibration, unreachable
     from g2r.evaluation.reliability import reliability_section, thresholds_section
-    from g2r.pipeline import Stage
+    from g2r.stage import Stage
 
     if (ratings is None) == (examples is None):
         raise ConfigError("give either examples, with --teacher to rate the replies, or --ratings FILE")
@@ -82,6 +82,7 @@ def calibrate(
             **({"rules": rules} if rules.is_file() else {}),
         },
         work=work,
+        begins=b"{",
         journal=journal,
     ).run(force=force, progress=watched)
     made = read_calibration(output)

@@ -63,7 +63,7 @@ def read(
     options: dict[str, Any],
 ) -> None:
     """Read dialogues and turn them into examples: contexts with their responses."""
-    from g2r.pipeline import read_stage
+    from g2r.stages import read_stage
 
     settings = section(DataConfig, "data", config, {**options, "sources": sources})
     finish(read_stage(settings, output), force=force, as_json=as_json)
@@ -82,7 +82,7 @@ def generate(
     options: dict[str, Any],
 ) -> None:
     """Data-level G2R: let the teacher write responses to every context."""
-    from g2r.pipeline import generate_stage
+    from g2r.stages import generate_stage
 
     settings = section(GenerateConfig, "generate", config, options)
     stage = generate_stage(examples, teacher_config(teacher, config), settings, output)
@@ -102,7 +102,7 @@ def score(
     options: dict[str, Any],
 ) -> None:
     """Model-level G2R: let the teacher score every candidate (LL, MI, judge)."""
-    from g2r.pipeline import score_stage
+    from g2r.stages import score_stage
 
     settings = section(ScoreConfig, "score", config, options)
     stage = score_stage(examples, teacher_config(teacher, config), settings, output)
@@ -121,7 +121,7 @@ def retrieve(
     as_json: Json = False,
 ) -> None:
     """On-policy candidates: what a bot finds for every training context, to be scored and distilled next."""
-    from g2r.pipeline import retrieve_stage
+    from g2r.stages import retrieve_stage
 
     rules = section(BotConfig, "bot", config, {})
     stage = retrieve_stage(examples, bot, rules, output, top=top, bank=bank)
@@ -140,7 +140,7 @@ def train(
     options: dict[str, Any],
 ) -> None:
     """Distil the student from the candidates and their scores."""
-    from g2r.pipeline import train_stage
+    from g2r.stages import train_stage
 
     settings = section(TrainConfig, "train", config, options)
     if settings.init:
@@ -163,7 +163,7 @@ def export(
     options: dict[str, Any],
 ) -> None:
     """Write the student as ONNX graphs, for replies without torch."""
-    from g2r.pipeline import export_stage
+    from g2r.stages import export_stage
 
     settings = section(ExportConfig, "export", config, options)
     finish(export_stage(examples, student, settings), force=force, as_json=as_json)
@@ -182,7 +182,7 @@ def index(
     options: dict[str, Any],
 ) -> None:
     """Build the bank and its search index."""
-    from g2r.pipeline import index_stage
+    from g2r.stages import index_stage
 
     settings = section(IndexConfig, "index", config, options)
     finish(index_stage(examples, student, settings, output), force=force, as_json=as_json)

@@ -123,8 +123,9 @@ class LiveBot:
         """
         place = self._find(path)
         bot = place.load()
+        bot.reply(_PROBE)  # one that cannot answer is found before anything is written to its log
         carry_changes(self._bot.bank, bot.bank)
-        bot.reply(_PROBE)
+        bot.reply(_PROBE)  # encodes what was carried over
         return bot, place
 
     def _find(self, path: str) -> Place:

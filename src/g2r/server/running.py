@@ -1,5 +1,6 @@
 """The process: a socket, signals, uvicorn."""
 
+import math
 import signal
 import socket
 from types import FrameType
@@ -47,7 +48,7 @@ def serve(app: FastAPI, listener: socket.socket, config: ServeConfig) -> None:
             access_log=False,
             server_header=False,
             lifespan="on",
-            timeout_graceful_shutdown=round(config.drain_s),
+            timeout_graceful_shutdown=math.ceil(config.drain_s),
         )
     )
 
