@@ -9,6 +9,7 @@ from pathlib import Path
 
 from g2r.artifacts import read_examples
 from g2r.evaluation.learned.training import train_scorers
+from g2r.judge.data import read_held_out, read_on_policy, without_held_out
 
 
 def main() -> None:
@@ -19,10 +20,14 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, default=3000, help="examples used, at most")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--held-out", type=Path, nargs="*", default=(), help="ids of dialogues and lists")
+    parser.add_argument("--lists", type=Path, nargs="*", default=(), help="the judged lists that they name")
     options = parser.parse_args()
-    examples = options.run / "dialogues.parquet" if options.run.is_dir() else options.run
+    source = options.run / "dialogues.parquet" if options.run.is_dir() else options.run
+    judged = [item for path in options.lists for item in read_on_policy(path)]
+    examples, _ = without_held_out(read_examples(source), judged, read_held_out(options.held_out))
     record = train_scorers(
-        read_examples(examples),
+        examples,
         base=options.base,
         output=options.output,
         contexts=options.contexts,

@@ -11,6 +11,7 @@ from g2r.artifacts import (
     read_examples,
     replacing,
 )
+from g2r.bot import CONFIG_FILE, JUDGE_FOLDER, read_rules
 from g2r.confidence import CALIBRATION_FILE
 from g2r.config import (
     EvaluateConfig,
@@ -42,12 +43,14 @@ def evaluate_stage(config: RunConfig, folder: Path, settings: EvaluateConfig, ou
     students = {name.removeprefix("student "): p for name, p in made.items() if name.startswith("student ")}
     banks = {name.removeprefix("bank "): p for name, p in made.items() if name.startswith("bank ")}
 
-    calibration = folder / CALIBRATION_FILE
+    calibration, judge = folder / CALIBRATION_FILE, folder / JUDGE_FOLDER
+    rules = read_rules(folder) if (folder / CONFIG_FILE).is_file() else config.bot
 
     def work(progress: Progress) -> Mapping[str, Any]:
         from g2r.evaluation.comparison import write_comparison
         from g2r.evaluation.opening import open_panel
         from g2r.evaluation.reliability import calibration_sections
+        from g2r.evaluation.rules import ReplyRules
 
         examples = read_examples(made["examples"])
         return write_comparison(
@@ -57,6 +60,7 @@ def evaluate_stage(config: RunConfig, folder: Path, settings: EvaluateConfig, ou
             base=config.train.base,
             config=settings,
             panel=open_panel(settings, config, examples),
+            rules=ReplyRules.of(rules, judge),
             further=calibration_sections(calibration),
             output=output,
             progress=progress,
@@ -73,10 +77,12 @@ def evaluate_stage(config: RunConfig, folder: Path, settings: EvaluateConfig, ou
     files = {path: Path(path) for path in (*given, *settings.ratings, *settings.judges) if path}
     if calibration.is_file():
         files["calibration"] = calibration
+    if rules.rerank and judge.is_dir():
+        files["judge"] = judge
     return Stage(
         "evaluate",
         output,
-        {**settings.model_dump(mode="json"), "base": config.train.base},
+        {**settings.model_dump(mode="json"), "base": config.train.base, "bot": rules.model_dump(mode="json")},
         {**made, **files},
         work,
         mark="summary.md",
@@ -144,6 +150,8 @@ def stages(config: RunConfig, folder: Path) -> list[Stage]:
             config.train.base,
             config.report,
             folder / "report",
+            rules=config.bot,
+            judge=folder / JUDGE_FOLDER,
         )
     )
     return steps

@@ -219,11 +219,21 @@ def report_stage(
     base: str,
     config: ReportConfig,
     output: Path,
+    *,
+    rules: BotConfig | None = None,
+    judge: Path | None = None,
 ) -> Stage:
-    """Students and banks on held-out contexts: the table that closes a run."""
+    """Students and banks on held-out contexts: the table that closes a run.
+
+    Args:
+        rules: of the bot that is served, by which all reply; the defaults if None.
+        judge: where its second stage stands, if it has one.
+    """
+    rules = rules or BotConfig()
 
     def work(progress: Progress) -> Mapping[str, Any]:
         from g2r.evaluation.comparison import write_comparison
+        from g2r.evaluation.rules import ReplyRules
 
         return write_comparison(
             read_examples(source),
@@ -231,6 +241,7 @@ def report_stage(
             banks=banks,
             base=base,
             config=config,
+            rules=ReplyRules.of(rules, judge),
             output=output,
             progress=progress,
         )
@@ -242,7 +253,9 @@ def report_stage(
     }
     if Path(base).is_dir():
         inputs["base"] = Path(base)
-    settings = {**config.model_dump(mode="json"), "base": base}
+    if rules.rerank and judge is not None and judge.is_dir():
+        inputs["judge"] = judge
+    settings = {**config.model_dump(mode="json"), "base": base, "bot": rules.model_dump(mode="json")}
     return Stage(
         "report", output, settings, inputs, work, mark="summary.md", finish=partial(write_report_page, output)
     )

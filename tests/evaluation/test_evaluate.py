@@ -21,6 +21,7 @@ from g2r.evaluation.grid import Banks, Results, examine_student
 from g2r.evaluation.learned.training import train_scorers
 from g2r.evaluation.opening import open_panel, read_ids
 from g2r.evaluation.polyencoder import PolyEncoder
+from g2r.evaluation.rules import ReplyRules
 from g2r.evaluation.scorers import MemoEncoder
 from g2r.evaluation.selection import selection_lists
 from g2r.index.building import build_bank
@@ -329,7 +330,7 @@ def test_every_context_is_encoded_alone_and_once_so_that_its_time_is_known(run):
     results = Results(lists, [by_id[item.context_id] for item in lists])
     words = WordEncoder()
     banks = Banks.load({"bank": folder / "bank"}, responses=20, seed=0)
-    examine_student(results, "words", MemoEncoder(words), banks, [], ReportConfig(candidates=5))
+    examine_student(results, "words", MemoEncoder(words), banks, [], ReportConfig(candidates=5), ReplyRules())
     assert words.calls.count(1) == CONTEXTS
     assert len(results.replies["words"]) == len(results.selections["words"][0].ranks[5]) == CONTEXTS
 

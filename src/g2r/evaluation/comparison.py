@@ -24,6 +24,7 @@ from g2r.evaluation.panel_sections import (
 )
 from g2r.evaluation.report import Section, write_report
 from g2r.evaluation.rivals import UNTRAINED, add_controls, add_rivals, reply_scores
+from g2r.evaluation.rules import ReplyRules
 from g2r.evaluation.sections import (
     bank_section,
     clean_section,
@@ -45,6 +46,7 @@ def write_comparison(
     base: str,
     config: ReportConfig | None = None,
     panel: Panel | None = None,
+    rules: ReplyRules | None = None,
     further: Sequence[Section] = (),
     output: Path,
     progress: Progress = silent,
@@ -58,28 +60,31 @@ def write_comparison(
         banks: folders of banks with their index by name; each is searched by each student's first seed.
         base: what the students were trained from: the untrained control.
         panel: exams, learned scorers, rivals and teachers.
+        rules: by which all reply; the bot's defaults if None.
         further: what was measured elsewhere and belongs in this report.
 
     Raises:
         InputError: no held-out context has an original response, or a student or bank cannot be read.
         ArtifactError: the report cannot be written.
     """
-    config, panel = config or ReportConfig(), panel or Panel()
+    config, panel, rules = config or ReportConfig(), panel or Panel(), rules or ReplyRules()
     test = held_out(examples, config.sources)
     lists = longest_lists(test, candidates=config.candidates, contexts=config.contexts, seed=config.seed)
     by_id = {e.context_id: e for e in reversed(test)}
-    results = Results(lists, [by_id[item.context_id] for item in lists], missing=list(panel.notes))
-    loaded = Banks.load(banks, responses=config.responses, seed=config.seed)
+    results = Results(
+        lists, [by_id[item.context_id] for item in lists], missing=[*panel.notes, *filter(None, [rules.note])]
+    )
+    loaded = Banks.load(banks, responses=config.responses, seed=config.seed, without=rules.config.without)
     steps = 3 + len(students)
     served: dict[str, BotSystem] = {}
     places: dict[str, str | Path] = {UNTRAINED: base, **students}
     for done, (label, place) in enumerate(places.items()):
-        bots = examine_student(results, label, open_student(place), loaded, panel.exams, config)
+        bots = examine_student(results, label, open_student(place), loaded, panel.exams, config, rules)
         if SERVED in bots:
-            served[label] = bots[SERVED]
+            served[label] = bots[SERVED].first_stage()
         progress(done + 1, steps, note=label)
-    add_controls(results, loaded, panel, config)
-    add_rivals(results, panel, next(reversed(served.values()), None), config)
+    add_controls(results, loaded, panel, config, rules)
+    add_rivals(results, panel, next(reversed(served.values()), None), config, rules)
     progress(steps - 1, steps, note="controls and rivals")
     training = [e for e in examples if e.split == "train"]
     texts = loaded.whole[SERVED].texts if SERVED in loaded.whole else ()
@@ -94,7 +99,7 @@ def write_comparison(
         *clean_section(results.selections, leakage, reference, config),
         *_exam_sections(results, panel, training, reference, config),
         *oracle_section(served, results, panel, reference, config),
-        *_said_sections(results, rated, panel, leakage, reference, config),
+        *_said_sections(results, rated, panel, leakage, reference, config, rules),
         *further,
         bank_section(loaded),
         leak_section(leakage),
@@ -140,12 +145,13 @@ def _said_sections(
     leakage: Leakage,
     reference: str,
     config: ReportConfig,
+    rules: ReplyRules,
 ) -> list[Section]:
     """What is to say of the replies; the reference is the first system if that student has no served bank."""
     speaking = reference if reference in results.replies else next(iter(results.replies))
     clean = [e.context_id in leakage.clean for e in results.examples]
     return [
-        *reply_sections(results, leakage, speaking, config),
+        *reply_sections(results, leakage, speaking, config, rules),
         *learned_sections(rated, panel, reference=speaking, clean=clean, seed=config.seed),
         *people_section(panel),
         *preference_section(results, panel, speaking),

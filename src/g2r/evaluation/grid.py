@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from g2r.artifacts import read_manifest
 from g2r.bank import ResponseBank
@@ -19,6 +20,7 @@ from g2r.errors import InputError
 from g2r.evaluation.exams import Exam
 from g2r.evaluation.metrics import Floats
 from g2r.evaluation.replies import reply_to_all
+from g2r.evaluation.rules import ReplyRules
 from g2r.evaluation.scorers import MemoEncoder, Scorer, context_key_scorer, encoder_scorer
 from g2r.evaluation.selection import Selection, SelectionList, evaluate_selection
 from g2r.evaluation.students import LONG
@@ -64,16 +66,25 @@ class Banks:
     whole: Mapping[str, ResponseBank]
     searched: Mapping[str, ResponseBank]
     folders: Mapping[str, Path]
+    without: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, folders: Mapping[str, Path], *, responses: int | None, seed: int) -> "Banks":
-        """Load banks and cut them to `responses` that are not banned.
+    def load(
+        cls,
+        folders: Mapping[str, Path],
+        *,
+        responses: int | None,
+        seed: int,
+        without: tuple[str, ...] = (),
+    ) -> "Banks":
+        """Load banks and cut them to `responses` that may be said: not banned, with none of the tags `without`.
 
         Raises:
-            InputError: there is no bank in a folder, or all its responses are banned.
+            InputError: there is no bank in a folder, or none of its responses may be said.
         """
         whole = {name: ResponseBank.load(path) for name, path in folders.items()}
-        return cls(whole, {name: _cut(bank, responses, seed) for name, bank in whole.items()}, folders)
+        searched = {name: _cut(bank, responses, seed, without) for name, bank in whole.items()}
+        return cls(whole, searched, folders, without)
 
     @property
     def served(self) -> list[str]:
@@ -81,14 +92,19 @@ class Banks:
         if SERVED not in self.searched:
             return []
         bank = self.searched[SERVED]
-        return [bank.text(int(row)) for row in np.flatnonzero(bank.allowed())]
+        return [bank.text(int(row)) for row in np.flatnonzero(_sayable(bank, self.without))]
 
 
-def _cut(bank: ResponseBank, responses: int | None, seed: int) -> ResponseBank:
-    """The bank, or so many of its responses that are not banned; banks that share responses share the draw."""
-    allowed = np.flatnonzero(bank.allowed())
+def _sayable(bank: ResponseBank, without: tuple[str, ...]) -> NDArray[np.bool_]:
+    return bank.allowed(without=without)
+
+
+def _cut(bank: ResponseBank, responses: int | None, seed: int, without: tuple[str, ...]) -> ResponseBank:
+    """The bank, or so many of its responses that may be said; banks that share responses share the draw."""
+    allowed = np.flatnonzero(_sayable(bank, without))
     if not len(allowed):
-        raise InputError(f"all {len(bank)} responses of the bank are banned; it has nothing to say")
+        kinds = f" or tagged {', '.join(without)}" if without else ""
+        raise InputError(f"all {len(bank)} responses of the bank are banned{kinds}; it has nothing to say")
     if responses is None or len(allowed) <= responses:
         return bank
     drawn = sorted(allowed, key=lambda row: _lot(seed, bank.response_id(int(row))))[:responses]
@@ -129,6 +145,7 @@ def examine_student(
     banks: Banks,
     exams: Sequence[Exam],
     config: ReportConfig,
+    rules: ReplyRules,
 ) -> dict[str, BotSystem]:
     """Let one student choose in all lists and, as the first seed of its name, reply from every bank.
 
@@ -137,7 +154,7 @@ def examine_student(
     """
     name = student_name(label)
     # First of all, while the encoder remembers no context: what encoding takes is measured here.
-    bots = bots_of(encoder, banks, results.contexts) if label == name else {}
+    bots = bots_of(encoder, banks, results.contexts, rules) if label == name else {}
     for bank, system in bots.items():
         results.replies[system_name(name, bank)] = reply_to_all(system, results.contexts)
     results.selections[name].append(
@@ -158,8 +175,13 @@ def _forms(exam: Exam, encoder: Encoder) -> dict[str, Scorer]:
     return forms
 
 
-def bots_of(encoder: Encoder, banks: Banks, contexts: Sequence[Context]) -> dict[str, BotSystem]:
-    """A student on every bank. Each context is encoded alone and once: what that takes counts for every bank."""
+def bots_of(
+    encoder: Encoder, banks: Banks, contexts: Sequence[Context], rules: ReplyRules
+) -> dict[str, BotSystem]:
+    """A student on every bank, by the run's rules.
+
+    Each context is encoded alone and once: what that takes counts for every bank.
+    """
     indexes = {name: _index_for(bank, banks.folders[name], encoder) for name, bank in banks.searched.items()}
     views = tuple(dict.fromkeys(view for index in indexes.values() for view in index.views))
     spent: dict[Context, float] = {}
@@ -168,7 +190,10 @@ def bots_of(encoder: Encoder, banks: Banks, contexts: Sequence[Context]) -> dict
         encode_views(encoder, [context], views)
         spent.setdefault(context, (time.perf_counter() - start) * 1000)
     return {
-        name: BotSystem(Bot(encoder, banks.searched[name], index), encoding_ms=spent)
+        name: BotSystem(
+            Bot(encoder, banks.searched[name], index, config=rules.config, reranker=rules.reranker),
+            encoding_ms=spent,
+        )
         for name, index in indexes.items()
     }
 

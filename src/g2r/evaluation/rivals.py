@@ -1,6 +1,7 @@
 """Controls and rivals of the students: who else chooses, replies and rates (EVALUATION: controls)."""
 
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from g2r.evaluation.learned.base import list_scorer, pair_scores
 from g2r.evaluation.metrics import Floats
 from g2r.evaluation.panel import Panel
 from g2r.evaluation.replies import reply_to_all
+from g2r.evaluation.rules import ReplyRules
 from g2r.evaluation.scorers import Scorer, bm25_scorer
 from g2r.evaluation.selection import SelectionList, evaluate_selection
 from g2r.evaluation.students import LONG
@@ -36,25 +38,34 @@ SURE = GenerateConfig(method="sample", top_k=0, temperature=1e-4, responses_per_
 """Greedy for endpoints, whose protocol has no beams."""
 
 
-def add_controls(results: Results, banks: Banks, panel: Panel, config: ReportConfig) -> None:
+def add_controls(
+    results: Results, banks: Banks, panel: Panel, config: ReportConfig, rules: ReplyRules
+) -> None:
     """What was said, anything from the served bank, and BM25."""
-    contexts, texts = results.contexts, banks.served
+    contexts, texts, likeness = results.contexts, banks.served, rules.config.repeat_likeness
     results.replies[SAID] = reply_to_all(HumanSystem(results.examples), contexts)
     if texts:
-        results.replies[DRAWN] = reply_to_all(RandomSystem(texts, seed=config.seed), contexts)
+        drawn = RandomSystem(texts, seed=config.seed, repeat_likeness=likeness)
+        results.replies[DRAWN] = reply_to_all(drawn, contexts)
     try:
         results.selections[BM25] = [
             evaluate_selection(bm25_scorer(), results.lists, sizes=(config.candidates, LONG))
         ]
         _take(results, panel, BM25, bm25_scorer())
         if texts:
-            results.replies[BM25] = reply_to_all(Bm25System(texts), contexts)
+            results.replies[BM25] = reply_to_all(Bm25System(texts, repeat_likeness=likeness), contexts)
     except DependencyError as error:
         results.missing.append(f"{BM25}: not computed, {error}.")
 
 
-def add_rivals(results: Results, panel: Panel, served: BotSystem | None, config: ReportConfig) -> None:
-    """Learned scorers sit the exams; rankers choose, too, and re-rank; the teacher writes."""
+def add_rivals(
+    results: Results, panel: Panel, served: BotSystem | None, config: ReportConfig, rules: ReplyRules
+) -> None:
+    """Learned scorers sit the exams; rankers choose, too, and re-rank; the teacher writes.
+
+    Args:
+        served: the served student without a second stage.
+    """
     short = [
         SelectionList(item.context_id, item.context, item.candidates[: config.candidates])
         for item in results.lists
@@ -74,25 +85,26 @@ def add_rivals(results: Results, panel: Panel, served: BotSystem | None, config:
                 system, results.contexts
             )
     if panel.teacher is not None:
-        for name, written in _teacher_systems(panel.teacher, served).items():
+        for name, written in _teacher_systems(panel.teacher, served, rules.config.repeat_likeness).items():
             try:
                 results.replies[name] = reply_to_all(written, results.contexts)
             except TeacherError as error:
                 results.missing.append(f"{name}: not computed, {error}.")
 
 
-def _teacher_systems(teacher: Teacher, served: System | None) -> dict[str, System]:
+def _teacher_systems(teacher: Teacher, served: System | None, likeness: float) -> dict[str, System]:
     """The teacher's ways to reply: greedy, the paper's beam, and with a retrieved reply in its context."""
     config = getattr(teacher, "config", None)
+    alone = partial(TeacherSystem, teacher, repeat_likeness=likeness)
     if isinstance(config, RecordedTeacherConfig):
-        return {"teacher on record": TeacherSystem(teacher)}
+        return {"teacher on record": alone()}
     endpoint = isinstance(config, OpenAITeacherConfig)
     greedy = SURE if endpoint else GREEDY
-    systems: dict[str, System] = {"teacher greedy": TeacherSystem(teacher, greedy)}
+    systems: dict[str, System] = {"teacher greedy": alone(greedy)}
     if not endpoint:
-        systems["teacher beam 10"] = TeacherSystem(teacher, PAPER_BEAM)
+        systems["teacher beam 10"] = alone(PAPER_BEAM)
     if served is not None:
-        systems["retrieve and refine"] = HybridSystem(served, teacher, greedy)
+        systems["retrieve and refine"] = HybridSystem(served, teacher, greedy, repeat_likeness=likeness)
     return systems
 
 

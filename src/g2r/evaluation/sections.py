@@ -14,6 +14,7 @@ from g2r.evaluation.paired import Values, compare_values, p_text
 from g2r.evaluation.replies import measure_replies, ratings_on_record, reply_table, side_by_side
 from g2r.evaluation.report import Section
 from g2r.evaluation.rivals import BM25, DRAWN
+from g2r.evaluation.rules import ReplyRules
 from g2r.evaluation.selection import Selection
 from g2r.evaluation.significance import bootstrap_mean
 from g2r.evaluation.students import Comparison, compare_selections
@@ -98,11 +99,13 @@ def standing_section(
     return Section(title, text, table(headers, rows), read)
 
 
-def reply_sections(results: Results, leakage: Leakage, reference: str, config: ReportConfig) -> list[Section]:
+def reply_sections(
+    results: Results, leakage: Leakage, reference: str, config: ReportConfig, rules: ReplyRules
+) -> list[Section]:
     """Tiers A and B: diversity and health of what was said, with and without what leaked."""
     text = (
-        "First replies of every student from every bank, and of the controls, on the same contexts and under the "
-        "same repeat rule"
+        "First replies of every student from every bank, and of the controls, on the same contexts and by the "
+        f"rules of the run's bot ({rules.text})"
         + (f", each bank cut to {config.responses:,} responses drawn by seed" if config.responses else "")
         + ". Dist-n falls with the number of tokens: compare it at equal tokens. Milliseconds are those of one "
         "reply at a time in this process, exported students on ONNX Runtime, others on torch: speed is "

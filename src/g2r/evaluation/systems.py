@@ -77,12 +77,17 @@ class HumanSystem:
 class RandomSystem:
     """Says anything in the bank, drawn by seed and context."""
 
-    def __init__(self, responses: Sequence[str], *, seed: int = 0) -> None:
+    def __init__(
+        self, responses: Sequence[str], *, seed: int = 0, repeat_likeness: float = _RULES.repeat_likeness
+    ) -> None:
         self._responses = _some(responses)
         self._seed = seed
+        self._repeat_likeness = repeat_likeness
 
     def reply(self, context: Context) -> SystemReply:
-        return _timed(lambda: first_unsaid(self._draws(context), context))
+        return _timed(
+            lambda: first_unsaid(self._draws(context), context, repeat_likeness=self._repeat_likeness)
+        )
 
     def _draws(self, context: Context) -> Iterable[str]:
         digits = int(Example(context, ()).context_id, 16)
@@ -100,7 +105,11 @@ class Bm25System:
     """
 
     def __init__(
-        self, responses: Sequence[str], *, written_for: Mapping[str, Sequence[Context]] | None = None
+        self,
+        responses: Sequence[str],
+        *,
+        written_for: Mapping[str, Sequence[Context]] | None = None,
+        repeat_likeness: float = _RULES.repeat_likeness,
     ) -> None:
         pairs = [
             (r, r if written_for is None else " ".join(turn for c in written_for.get(r, ()) for turn in c))
@@ -108,9 +117,12 @@ class Bm25System:
         ]
         self._responses = [r for r, _ in pairs]
         self._ranker = Bm25([document for _, document in pairs])
+        self._repeat_likeness = repeat_likeness
 
     def reply(self, context: Context) -> SystemReply:
-        return _timed(lambda: first_unsaid(self._best(context), context))
+        return _timed(
+            lambda: first_unsaid(self._best(context), context, repeat_likeness=self._repeat_likeness)
+        )
 
     def _best(self, context: Context) -> Iterable[str]:
         order = np.argsort(-self._ranker.scores(" ".join(context)), kind="stable")
@@ -120,15 +132,24 @@ class Bm25System:
 class TeacherSystem:
     """Says what the teacher writes; of several beams the first that the rule allows."""
 
-    def __init__(self, teacher: Teacher, settings: GenerateConfig = GREEDY, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        teacher: Teacher,
+        settings: GenerateConfig = GREEDY,
+        *,
+        seed: int = 0,
+        repeat_likeness: float = _RULES.repeat_likeness,
+    ) -> None:
         self._teacher, self._settings, self._seed = teacher, settings, seed
+        self._repeat_likeness = repeat_likeness
 
     def reply(self, context: Context) -> SystemReply:
         """Raises TeacherError if the teacher fails."""
 
         def written() -> str | None:
             (samples,) = self._teacher.generate([context], self._settings, seed=self._seed)
-            return first_unsaid((sample.text for sample in samples), context)
+            texts = (sample.text for sample in samples)
+            return first_unsaid(texts, context, repeat_likeness=self._repeat_likeness)
 
         return _timed(written)
 
@@ -148,9 +169,11 @@ class HybridSystem:
         *,
         separator: str = " / ",
         seed: int = 0,
+        repeat_likeness: float = _RULES.repeat_likeness,
     ) -> None:
         self._retriever, self._teacher, self._settings = retriever, teacher, settings
         self._separator, self._seed = separator, seed
+        self._repeat_likeness = repeat_likeness
 
     def reply(self, context: Context) -> SystemReply:
         """Raises TeacherError if the teacher fails."""
@@ -159,7 +182,8 @@ class HybridSystem:
 
         def written() -> str | None:
             (samples,) = self._teacher.generate([hinted], self._settings, seed=self._seed)
-            return first_unsaid((sample.text for sample in samples), context)
+            texts = (sample.text for sample in samples)
+            return first_unsaid(texts, context, repeat_likeness=self._repeat_likeness)
 
         refined = _timed(written)
         phases = {"retrieve": found.timings_ms["total"], "refine": refined.timings_ms["total"]}
@@ -176,6 +200,12 @@ class BotSystem:
     def __init__(self, bot: Bot, *, encoding_ms: Mapping[Context, float] | None = None) -> None:
         self._bot = bot
         self._encoding_ms = encoding_ms or {}
+
+    def first_stage(self) -> "BotSystem":
+        """The same bot without its second stage: what the student alone puts first."""
+        bot = self._bot
+        config = bot.config.model_copy(update={"rerank": 0})
+        return BotSystem(Bot(bot.encoder, bot.bank, bot.index, config=config), encoding_ms=self._encoding_ms)
 
     def reply(self, context: Context) -> SystemReply:
         found = self.candidates(context, 1)
