@@ -16,7 +16,7 @@ def options_of(*models: type[BaseModel]) -> Callable[[Callable[..., None]], Call
     """Give a command one option per field of `models`; those given arrive as the mapping `options`.
 
     The help text is the field's description and default, so that YAML, library and command line have one
-    definition. Lists are given as one comma-separated value.
+    definition. Lists are given as one comma-separated value, an empty one as "".
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,7 +39,7 @@ def options_of(*models: type[BaseModel]) -> Callable[[Callable[..., None]], Call
         def run(**arguments: Any) -> None:
             given = {p.name: arguments.pop(p.name) for p in generated}
             options = {
-                name: value.split(",") if _is_list(fields[name].annotation) else value
+                name: (value.split(",") if value else []) if _is_list(fields[name].annotation) else value
                 for name, value in given.items()
                 if value is not None
             }

@@ -1,8 +1,10 @@
 """The whole benchmark on a tiny run: everything is measured, told and drawn; no number is judged."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from byte_students import make_student
@@ -15,10 +17,12 @@ from g2r.evaluation.html.files import Search, Speed
 from g2r.export import export
 from g2r.index import build_bank
 from g2r.latency import generative
+from g2r.latency.banks import RunBank
 from g2r.latency.bench import bench, draw_contexts
 from g2r.latency.generative import Architecture
 from g2r.latency.memory import available_bytes, resident_bytes
 from g2r.latency.opening import RIVAL, bot_name
+from g2r.student import BiEncoder
 
 THINGS = ["tea", "rain", "dogs", "music", "bread", "night", "sea", "train", "snow", "books", "chess", "soup"]
 EXAMPLES = [
@@ -99,6 +103,31 @@ def test_everything_is_measured_told_and_drawn(
     told = (tmp_path / "latency" / "latency.md").read_text()
     for said in (RIVAL, "p99 needs 300 samples, got 12", "memory: needs", "synthetic", "g2r chat"):
         assert said in told
+    assert "## Times faster than generative rivals" in told
+    assert [(f["system"], f["rival"]) for f in values["faster"]] == [
+        (result.served, f"BlenderBot tiny {how}") for how in ("greedy", "beam 2")
+    ]
+    assert "Search alone, by response keys" in told
+
+
+def test_a_bank_searched_by_contexts_alone_is_measured_as_such(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("bank"))
+    config = IndexConfig(response_key=0, context_key=1.0, min_recall_at_1=0, min_recall_at_10=0)
+    student = BiEncoder.load(folder / "student")
+    bank = ResponseBank.from_examples(EXAMPLES)
+    build_bank(bank, student, config, folder / "bank")
+    small = CONFIG.model_copy(
+        update={"generators": (), "cold_starts": 0, "rounds": 1, "batch_rounds": 0, "structures": ("flat",)}
+    )
+    result = bench(folder, tmp_path / "latency", small)
+    assert result.searched == "last1"
+    assert result.faster == []
+    assert "by the keys of contexts seen as last1" in (tmp_path / "latency" / "latency.md").read_text()
+    own = RunBank.read(folder / "bank")
+    keys = own.grown_response_keys(50, student.encode_responses)
+    assert keys.shape == (50, own.keys[0].vectors.shape[1])
+    np.testing.assert_allclose(keys[: len(bank)], student.encode_responses(own.texts), atol=1e-5)
 
 
 def test_contexts_are_held_out_and_those_to_warm_up_on_are_others(run: Path) -> None:

@@ -6,7 +6,7 @@ clustered around real ones and spread in the directions in which real ones do, w
 those every search structure fails. Its text begins as that response's and ends as another's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from g2r.config import IndexConfig, parse_config
 from g2r.encoder import Vectors
 from g2r.errors import ArtifactError
 from g2r.index import FaissIndex
-from g2r.index.keys import Keys, Links, links_of
+from g2r.index.keys import RESPONSE_KEY, Keys, Links, links_of
 from g2r.index.search import KeySearch
 
 SPREAD = 0.5
@@ -81,6 +81,19 @@ class RunBank:
             _grown(kind, models, real, np.random.default_rng([seed, size, place]))
             for place, kind in enumerate(self.keys[:kinds])
         ]
+
+    def grown_response_keys(
+        self, size: int, encode: Callable[[Sequence[str]], Vectors], *, seed: int = 0
+    ) -> Vectors:
+        """A key for each response of a bank of `size` where the index has none of that kind: (size, dimensions).
+
+        Args:
+            encode: makes the vectors of texts.
+        """
+        own = np.repeat(np.arange(len(self.texts)), 2).reshape(-1, 2)
+        kind = Keys(RESPONSE_KEY, _unit(encode(self.texts)), Links(own, rows=len(own), keys=len(own)))
+        generator = np.random.default_rng([seed, size, len(self.keys) + 1])
+        return _grown(kind, self.models(size, seed=seed), min(size, len(own)), generator).vectors
 
     def grown_texts(self, size: int, *, seed: int = 0) -> list[str]:
         """The texts of a bank of `size`."""

@@ -17,8 +17,9 @@ from g2r.dialogue import Context
 from g2r.encoder import ExportRecord, OnnxEncoder, Vectors
 from g2r.errors import InputError
 from g2r.latency.banks import RunBank
+from g2r.latency.faster import times_faster
 from g2r.latency.memory import physical_cores
-from g2r.latency.opening import RIVAL, bot_name, open_systems
+from g2r.latency.opening import RIVAL, TORCH_BOT, bot_name, open_systems
 from g2r.latency.results import BenchResult, as_file, markdown, reply_speeds
 from g2r.latency.rounds import Plan, Record, measure_replies, measure_throughput
 from g2r.latency.searching import SearchSpeed, faiss_threads, measure_search
@@ -111,6 +112,7 @@ def _measure(
     rates = measure_throughput(
         opened.systems, timed, batches, batch=config.batch, record=record, progress=progress
     )
+    served = bot_name(ExportRecord.read(run / "student" / "onnx").precision)
     lengths = [len(ids) for ids in encoder.tokenize_contexts(timed)]
     return BenchResult(
         facts=_facts(config, threads, lengths, bank),
@@ -123,13 +125,20 @@ def _measure(
             rival=RIVAL,
             seed=config.seed,
         ),
+        faster=times_faster(opened.systems, taken, replying=_replying(served, config), seed=config.seed),
         missing=opened.missing,
         searches=searches,
+        searched=bank.keys[0].name,
         response_bytes=opened.response_bytes,
         starts=starts,
         responses=config.responses,
-        served=bot_name(ExportRecord.read(run / "student" / "onnx").precision),
+        served=served,
     )
+
+
+def _replying(served: str, config: BenchConfig) -> list[str]:
+    """Whom generative rivals are compared with: the bot as it is served, and the one on their own device."""
+    return [served] if config.device == "cpu" else [served, TORCH_BOT]
 
 
 def _searches(

@@ -32,6 +32,9 @@ from g2r.student import BiEncoder
 RIVAL = "SentenceTransformer + flat fp32"
 """What the others are compared with."""
 
+TORCH_BOT = "g2r, torch"
+"""The bot whose student runs on torch, on the device of the generative rivals."""
+
 
 @dataclass(slots=True)
 class Opened:
@@ -88,8 +91,10 @@ def open_systems(run: Path, bank: RunBank, config: BenchConfig, *, threads: int,
         opened, run, responses, index, _response_keys_alone(keys, bank.config), config, threads, warm_up
     )
     student = BiEncoder.load(run / "student", device=config.device)
-    opened.open(partial(_bot, "g2r, torch", student, responses, index, device=config.device), warm_up)
-    vectors = keys[0].vectors[: len(texts)]
+    opened.open(partial(_bot, TORCH_BOT, student, responses, index, device=config.device), warm_up)
+    vectors = next((kind.vectors for kind in keys if kind.name == RESPONSE_KEY), None)
+    if vectors is None:  # the bot searches by contexts alone; the rival knows responses only
+        vectors = bank.grown_response_keys(config.responses, student.encode_responses, seed=config.seed)
     opened.open(partial(PlainRival, RIVAL, student, vectors, texts, device=config.device), warm_up)
     try:
         opened.open(partial(Bm25Rival, "BM25", texts), warm_up)

@@ -28,22 +28,26 @@ def percentile(ms: Floats, at: int, *, seed: int = 0) -> Estimate | NotComputed:
     return bootstrap(lambda rows: float(np.percentile(ms[rows], at)), len(ms), draws=DRAWS, seed=seed)
 
 
-def percentile_ratio(ms: Floats, rival: Floats, at: int, *, seed: int = 0) -> Estimate | NotComputed:
+def percentile_ratio(
+    ms: Floats, rival: Floats, at: int, *, rival_at: int | None = None, seed: int = 0
+) -> Estimate | NotComputed:
     """A percentile of one system over that of its rival, on the contexts that both answered.
 
     Args:
         ms: milliseconds, (contexts, rounds); so has `rival`, whose first contexts are the same ones.
         rival: what is divided by.
         at: which percentile, 1 to 99.
+        rival_at: which one of the rival; the same if None.
         seed: of the draws; both are drawn together.
     """
+    below = at if rival_at is None else rival_at
     shared = min(len(ms), len(rival))
     ms, rival = ms[:shared], rival[:shared]
-    fewest = min(ms.size, rival.size)
-    if fewest < samples_needed(at):
-        return NotComputed(f"p{at} needs {samples_needed(at)} samples, got {fewest}")
+    for samples, which in ((ms.size, at), (rival.size, below)):
+        if samples < samples_needed(which):
+            return NotComputed(f"p{which} needs {samples_needed(which)} samples, got {samples}")
     return bootstrap(
-        lambda rows: float(np.percentile(ms[rows], at) / np.percentile(rival[rows], at)),
+        lambda rows: float(np.percentile(ms[rows], at) / np.percentile(rival[rows], below)),
         shared,
         draws=DRAWS,
         seed=seed,

@@ -9,6 +9,8 @@ from g2r.evaluation.metrics import Floats, NotComputed
 from g2r.evaluation.report import Section, as_json, summary
 from g2r.evaluation.significance import Estimate
 from g2r.evaluation.tables import table
+from g2r.index.keys import RESPONSE_KEY
+from g2r.latency.faster import TimesFaster, faster_section
 from g2r.latency.percentiles import PERCENTILES, percentile, percentile_ratio
 from g2r.latency.rounds import TOTAL, TimedSystem
 from g2r.latency.searching import SearchSpeed
@@ -52,8 +54,10 @@ class BenchResult:
         facts: hardware, versions, sizes, decoding: what EVALUATION asks to be said.
         rival: whom the others are compared with.
         replies: systems in the order in which they were opened.
+        faster: how many times faster the bot replies than each generative rival.
         missing: systems that could not be measured, with the reason.
         searches: recall beside speed.
+        searched: the kind of key that these search.
         response_bytes: memory of a response beside its vector, by what it is for.
         starts: cold starts.
         responses: size of the bank that replies came from.
@@ -63,8 +67,10 @@ class BenchResult:
     facts: Mapping[str, Any]
     rival: str
     replies: Sequence[ReplySpeed]
+    faster: Sequence[TimesFaster]
     missing: Mapping[str, NotComputed]
     searches: Sequence[SearchSpeed]
+    searched: str
     response_bytes: Mapping[str, float]
     starts: Sequence[ColdStarts]
     responses: int
@@ -133,6 +139,7 @@ def markdown(result: BenchResult) -> str:
     sections = [
         Section("What was measured", "\n".join(f"- {key}: {value}" for key, value in result.facts.items())),
         _reply_section(result),
+        *([faster_section(result.faster)] if result.faster else []),
         _phase_section(result.replies),
     ]
     if result.searches:
@@ -204,10 +211,15 @@ def _search_section(result: BenchResult) -> Section:
         )
         for speed in result.searches
     ]
+    kind = (
+        "response keys"
+        if result.searched == RESPONSE_KEY
+        else f"the keys of contexts seen as {result.searched}"
+    )
     headers = (
         "structure",
         "FAISS",
-        "responses",
+        "keys",
         "recall@1",
         "recall@10",
         "p50 ms",
@@ -217,7 +229,7 @@ def _search_section(result: BenchResult) -> Section:
         "bytes a response",
     )
     text = (
-        "Search alone, by response keys, one query at a time; recall against exact search in fp32. The file of "
+        f"Search alone, by {kind}, one query at a time; recall against exact search in fp32. The file of "
         f"the keys is mapped into memory; beside it a response takes {beside:.0f} bytes in memory ({parts})."
     )
     return Section("Search", text, table(headers, rows))
