@@ -45,7 +45,7 @@ class IndexConfig(StageConfig):
     contexts_per_response: int = Field(8, ge=1, description="Contexts remembered as keys of one response.")
     kind: Literal["auto", "flat", "hnsw", "ivf", "refined"] = Field(
         "auto",
-        description="auto: flat fp16 to 30,000 keys, then refined: an inverted file of 4-bit codes, its best "
+        description="auto: flat fp16 to 5,000 keys of a kind, then refined: an inverted file of 4-bit codes, its best "
         "ordered by 8-bit codes.",
     )
     search_effort: int = Field(
@@ -107,6 +107,9 @@ class ServeConfig(StageConfig):
     max_turns: int = Field(500, ge=1, description="Longer conversations are refused.")
     max_turn_characters: int = Field(10_000, ge=1, description="Longer turns are refused.")
     max_candidates: int = Field(50, ge=1, description="Most candidates that a request may ask for.")
+    max_connections: int = Field(
+        512, ge=1, description="Most connections that are open; further ones are refused with 503."
+    )
     timeout_s: float = Field(5.0, gt=0, description="Seconds for a request to arrive, and for its answer.")
     max_queue: int = Field(256, ge=1, description="Most conversations that wait; further ones are refused.")
     max_delay_ms: float = Field(
@@ -141,6 +144,14 @@ class ServeConfig(StageConfig):
         80, ge=1, description="An answer of the LLM that is cut here is not said."
     )
     fallback_concurrency: int = Field(8, ge=1, description="Requests to the LLM under way at once.")
+    max_fallbacks: int = Field(
+        64,
+        ge=1,
+        description="Most conversations that wait for the LLM; to others the safe line is said at once.",
+    )
+    max_misses_bytes: int = Field(
+        64 * 2**20, ge=0, description="Size of misses.jsonl from which on no further misses are written."
+    )
     grow: bool = Field(
         False,
         description="Keep the conversations that the bot had no reply to in its misses.jsonl, for g2r grow.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock, Thread
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2r.bank import BankResponse, ResponseBank
-from g2r.encoder import Encoder, Vectors
+from g2r.encoder import Encoder, Vectors, encode_context_keys
 from g2r.index.base import Hits, ResponseIndex
 from g2r.index.keys import RESPONSE_KEY, Keys, best_context, best_of_each, combine, encode_keys
 
@@ -20,7 +21,7 @@ TextT = TypeVar("TextT", bound=Hashable)
 
 @dataclass(slots=True)
 class RememberingEncoder:
-    """An encoder that encodes each text once: additions come one by one, and each is joined to those before."""
+    """An encoder of keys that encodes each text once: additions come one by one, and each is joined to those before."""
 
     encoder: Encoder
     _contexts: dict[tuple[str, ...], Vectors] = field(default_factory=dict)
@@ -31,7 +32,8 @@ class RememberingEncoder:
         return self.encoder.fingerprint
 
     def encode_contexts(self, contexts: Sequence[Sequence[str]]) -> Vectors:
-        return _remembered(self._contexts, [tuple(turns) for turns in contexts], self.encoder.encode_contexts)
+        encode = partial(encode_context_keys, self.encoder)
+        return _remembered(self._contexts, [tuple(turns) for turns in contexts], encode)
 
     def encode_responses(self, responses: Sequence[str]) -> Vectors:
         return _remembered(self._responses, responses, self.encoder.encode_responses)
@@ -133,6 +135,11 @@ class LiveAdditions:
             self._encode(fresh)
         else:
             Thread(target=self._encode, args=(fresh,), name="g2r-additions", daemon=True).start()
+
+    def prepare(self, fresh: Mapping[int, BankResponse]) -> None:
+        """Encode rows that are going to be fresh; searches find them once they are."""
+        with self._encoding:
+            Additions(self._index, fresh, self._encoder)
 
     def _encode(self, fresh: Mapping[int, BankResponse]) -> None:
         """Encode by the thread that holds the lock, or was handed it; give the lock back."""

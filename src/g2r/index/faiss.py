@@ -15,18 +15,13 @@ from g2r.dialogue import Context
 from g2r.encoder import Encoder, Vectors
 from g2r.errors import ArtifactError
 from g2r.index.base import Hits, encode_views
-from g2r.index.keys import (
-    RESPONSE_KEY,
-    Keys,
-    best_context,
-    combine,
-    encode_keys,
-    exact_scores,
-)
-from g2r.index.search import Found, KeySearch
+from g2r.index.keys import RESPONSE_KEY, Keys, encode_keys, exact_scores
+from g2r.index.ranking import rank
+from g2r.index.search import KeySearch
+from g2r.index.structures import has_effort
 from g2r.progress import Progress, silent
 
-_DEEPEST = 256
+_SHALLOWEST = 64
 _PROBES = 200
 
 
@@ -44,6 +39,7 @@ class FaissIndex:
         self.config = config
         self.manifest = manifest
         self.views = tuple("all" if part.name == RESPONSE_KEY else part.name for part in parts)
+        self._exact = not any(has_effort(part.index) for part in parts)
         self._reachable = np.logical_or.reduce([np.diff(part.links.row_offsets) > 0 for part in parts])
 
     def __len__(self) -> int:
@@ -97,10 +93,9 @@ class FaissIndex:
     def search(self, query: Vectors, k: int, *, allowed: NDArray[np.bool_] | None = None) -> Hits:
         """Return the best `k` responses for a context, fewer only if fewer are allowed and have keys.
 
-        Each kind of key is searched by itself, deeper and deeper until no response that was not found can
-        be among the best `k` (the threshold algorithm), or 256 of each kind were found. Where several
-        kinds count, what is found is scored from its stored keys, most promising first: about 1 ms for
-        every 1,000 keys at 384 dimensions.
+        Each kind of key is searched by itself, and what any of these searches found is ranked by s(r). Exact
+        structures are searched deeper and deeper until no response that was not found can be among the best
+        `k` (the threshold algorithm); others once, at a depth that leaves recall to the structures.
 
         Args:
             query: one context, a row for each of `views`: (views, dimensions).
@@ -111,52 +106,16 @@ class FaissIndex:
             allowed = None
         reachable = self._reachable if allowed is None else self._reachable & allowed
         k = min(k, int(np.count_nonzero(reachable)))
-        depth = max(1, k if len(self._parts) == 1 else 2 * k)
+        depth = max(1, k if len(self._parts) == 1 else max(_SHALLOWEST, 4 * k))
         while True:
             found = [
                 part.search(vector, depth, allowed) for part, vector in zip(self._parts, query, strict=True)
             ]
-            hits, proven = self._rank(query, found, k)
-            enough = len(hits) >= k and (proven or depth >= _DEEPEST)
+            hits, proven = rank(self._parts, query, found, k, self.config)
+            enough = len(hits) >= k and (proven or not self._exact)
             if enough or all(each.floor == -np.inf for each in found):
                 return hits
             depth *= 4
-
-    def _rank(self, query: Vectors, found: Sequence[Found], k: int) -> tuple[Hits, bool]:
-        """The best `k` of what was found, and whether nothing that was not found can belong there."""
-        rows = np.unique(np.concatenate([each.rows for each in found]))
-        bounds = combine(*self._gather([each.bounds(rows) for each in found]), self.config)
-        order = np.lexsort((rows, -bounds))
-        rows, bounds = rows[order], bounds[order]
-        end, best = 0, np.zeros(0, dtype=np.int64)
-        while True:
-            end = min(len(rows), max(2 * k, 2 * end))
-            response_scores, context_scores = self._gather(
-                [
-                    part.scores(vector, each, rows[:end])
-                    for part, vector, each in zip(self._parts, query, found, strict=True)
-                ]
-            )
-            scores = combine(response_scores, context_scores, self.config)
-            best = np.lexsort((rows[:end], -scores))[:k]
-            worst = scores[best[-1]] if len(best) else -np.inf
-            if end == len(rows) or worst >= bounds[end]:
-                break
-        unseen = combine(*self._gather([np.array([each.floor], np.float32) for each in found]), self.config)
-        hits = Hits(
-            rows=rows[best],
-            scores=scores[best],
-            response_scores=None if response_scores is None else response_scores[best],
-            context_scores=None if context_scores is None else context_scores[best],
-        )
-        return hits, bool(worst >= unseen[0])
-
-    def _gather(
-        self, scores: Sequence[NDArray[np.float32]]
-    ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
-        """Scores by kind of key to the two parts of s(r)."""
-        by_name = dict(zip((part.name for part in self._parts), scores, strict=True))
-        return by_name.pop(RESPONSE_KEY, None), best_context(list(by_name.values()))
 
     def _recall(self, keys: Sequence[Keys], queries: Vectors) -> dict[str, float]:
         """Share of the truly best 1 and 10 responses that search finds; responses that tie count alike."""

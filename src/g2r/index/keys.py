@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from g2r.bank import BankResponse, ResponseBank
 from g2r.config import IndexConfig
 from g2r.dialogue import Context
-from g2r.encoder import Encoder, Vectors
+from g2r.encoder import Encoder, Vectors, encode_context_keys
 from g2r.errors import ConfigError, InputError
 from g2r.index.base import view_of
 from g2r.progress import Progress, silent
@@ -107,7 +108,8 @@ def encode_keys(
         own = np.repeat(np.arange(len(built)), 2).reshape(-1, 2)
         keys.append(Keys(RESPONSE_KEY, vectors, Links(own, rows=len(built), keys=len(built))))
     if contexts:
-        vectors = _encode(encoder.encode_contexts, contexts, done=len(texts), total=total, progress=progress)
+        encode = partial(encode_context_keys, encoder)
+        vectors = _encode(encode, contexts, done=len(texts), total=total, progress=progress)
         place = {turns: i for i, turns in enumerate(contexts)}
         for name, seen_by in seen.items():
             used = {turns: key for key, turns in enumerate(dict.fromkeys(turns for turns, _ in seen_by))}

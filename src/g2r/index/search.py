@@ -39,15 +39,6 @@ class Found:
     scores: NDArray[np.float32]
     floor: float
 
-    def bounds(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """For each of `rows`, its score where it was found, else the most it can be."""
-        bounds = np.full(len(rows), self.floor, dtype=np.float32)
-        places = np.searchsorted(self.rows, rows).clip(max=max(len(self.rows) - 1, 0))
-        if len(self.rows):
-            here = self.rows[places] == rows
-            bounds[here] = self.scores[places[here]]
-        return bounds
-
 
 class KeySearch:
     """The keys of one kind in FAISS, with their links to the rows of the bank.
@@ -134,20 +125,14 @@ class KeySearch:
         of_some = np.logical_or.reduceat(allowed[self.links.key_rows], self.links.key_offsets[:-1])
         return faiss.IDSelectorBitmap(np.packbits(of_some, bitorder="little"))
 
-    def scores(self, vector: Vectors, found: Found, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The score of the best key of each row; -inf for a row without keys."""
-        scores = found.bounds(rows)
-        if found.floor == -np.inf:
-            return scores
-        missing = np.flatnonzero(~np.isin(rows, found.rows))
-        keys, offsets = links_of(self.links.row_keys, self.links.row_offsets, rows[missing])
+    def scores(self, vector: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The score of the best key of each row, read from its stored keys; -inf for a row without keys."""
+        keys, offsets = links_of(self.links.row_keys, self.links.row_offsets, rows)
         if not len(keys):
-            scores[missing] = -np.inf
-            return scores
+            return np.full(len(rows), -np.inf, dtype=np.float32)
         distinct, places = np.unique(keys, return_inverse=True)
         of_keys = self.index.reconstruct_batch(distinct) @ vector
-        scores[missing] = best_of_each(of_keys[places], offsets)
-        return scores
+        return best_of_each(of_keys[places], offsets)
 
 
 @contextmanager
