@@ -55,8 +55,10 @@ INTRODUCTION = """\
 
 Made from `--help` by scripts/make_cli_docs.py. Every command prints its result on stdout and progress on
 stderr, ends with 0, or with 1 and one line that says what came, what was expected and what to do, or with 2
-where the command itself is not understood. `--json` prints one JSON object. A killed command goes on where it
-stopped when it is run again.
+where the command itself is not understood, or, `g2r reply` alone, with 3 where the bot has no reply. `--json`
+prints one JSON object. A killed command goes on where it stopped when it is run again. Where a command takes a
+bot as an option, `--bot` is its place (for `g2r read` alone: which speaker it is); `--bank` is the name of one of
+its banks.
 """
 
 

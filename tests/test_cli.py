@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -154,6 +158,88 @@ def test_reply_to_no_context_is_one_clear_line(call, bot, stdin):
     assert status == 1
     assert out == ""
     one_line(err)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "read x.txt", "generate x --teacher y", "score x --teacher y", "retrieve x", "train x", "run x.yaml",
+        "index x --student y", "evaluate x", "bench x", "grow x --teacher y", "judge train x", "judge export x",
+        "rate x --rater me", "quickstart",
+    ],
+)  # fmt: skip
+def test_no_artifact_goes_to_standard_output(call, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.txt").write_text("hi\nhello\n")
+    status, out, err = call(*command.split(), "-o", "-")
+    assert (status, out) == (1, "")
+    assert "-o -" in one_line(err)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_format_named_for_what_is_read(call, tmp_path):
+    (tmp_path / "x.txt").write_text('{"turns": ["a", "b"]}\nyes\n')
+    status, _, err = call("read", tmp_path / "x.txt", "-o", tmp_path / "x.parquet")
+    assert status == 1
+    assert "no valid JSON" in one_line(err)
+    assert call("read", tmp_path / "x.txt", "-o", tmp_path / "x.parquet", "--format", "text")[0] == 0
+    assert read_examples(tmp_path / "x.parquet")[0].candidates[0].text == "yes"
+
+
+def test_no_reply_is_said_and_has_a_status_of_its_own(call, bot):
+    bot.bank.tag(bot.bank[0].response_id, "warm")
+    status, out, err = call("reply", "--tags", "warm,nosuch", stdin='["do you like tea"]')
+    assert (status, out) == (3, "")
+    assert "no response that may be said has the tag 'nosuch'" in one_line(err)
+    status, out, err = call("reply", "--tags", "warm", "--json", stdin=json.dumps([bot.bank[0].text]))
+    assert (status, json.loads(out)["abstained"]) == (3, True)
+    assert "the rules leave no candidate" in one_line(err)
+    bot.config = bot.config.model_copy(update={"min_score": 1000.0})
+    status, out, err = call("reply", stdin='["do you like tea"]')
+    assert (status, out) == (3, "")
+    assert "not sure enough" in one_line(err)
+
+
+def test_bytes_that_are_no_text_are_told_and_the_rest_is_heard(call, bot):
+    status, out, err = call("reply", stdin=b'["do you",\n "like \xff tea"]')
+    assert (status, out) == (1, "")
+    assert "standard input, line 2: byte 8 is not UTF-8" in one_line(err)
+    status, out, _ = call("chat", stdin=b"do you \xff like tea\ndo you like tea\n")
+    said = out.splitlines()
+    assert said[0].startswith("(this line: byte 8 is not UTF-8")
+    assert said[1:] == [bot.reply(["do you like tea"]).text]
+
+
+def run_apart(*arguments, code="from g2r.cli import main; main()", **options):
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_named(unbuffered):
+    with Path("/dev/full").open("w") as full:
+        env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        ended = run_apart("bank", "--help", stdout=full, env=env)
+    assert (ended.returncode, ended.stderr) == (1, "g2r: standard output: No space left on device\n")
+
+
+def test_a_hub_that_is_out_of_reach_is_one_clear_line(tmp_path):
+    """The library's retries wait half a minute; without the waits they are as many, and as loud."""
+    pytest.importorskip("datasets")
+    quick = "import time; time.sleep = lambda seconds: None; from g2r.cli import main; main()"
+    env = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    ended = run_apart(
+        "read", "hf:nobody/nothing", "-o", tmp_path / "x", code=quick, stdout=subprocess.DEVNULL, env=env
+    )
+    assert ended.returncode == 1
+    assert "cannot load hf:nobody/nothing" in one_line(ended.stderr)
 
 
 def test_a_start_that_would_be_ignored_is_refused(call, tmp_path):

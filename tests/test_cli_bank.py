@@ -48,9 +48,9 @@ def ids(out: str) -> list[str]:
 
 
 def test_list_filters_and_counts(call, run):
-    call("ban", content_id(RUDE), "--bank", run)
-    call("tag", content_id(HELLO), "--tags", "warm,short", "--bank", run)
-    call("add", "Planes are fast.", "--bank", run)
+    call("ban", content_id(RUDE), "--bot", run)
+    call("tag", content_id(HELLO), "--tags", "warm,short", "--bot", run)
+    call("add", "Planes are fast.", "--bot", run)
     status, out, err = call("list", run)
     assert (status, len(ids(out))) == (0, 5)
     assert "5 of 5 matching among 5 responses" in err
@@ -74,15 +74,15 @@ def test_list_filters_and_counts(call, run):
 def test_responses_are_named_by_id_beginning_or_text(call, run):
     trains = content_id(TRAINS)
     for name in (trains, trains[:6], trains[:6].upper(), TRAINS, "i like TRAINS!"):
-        status, out, _ = call("show", name, "--bank", run, "--json")
+        status, out, _ = call("show", name, "--bot", run, "--json")
         assert (status, json.loads(out)["response_id"]) == (0, trains)
-    status, out, err = call("show", "I like train", "--bank", run)
+    status, out, err = call("show", "I like train", "--bot", run)
     assert (status, out) == (1, "")
     assert "no response 'I like train' among the 4" in err
     assert f"nearest: {trains} ('I like trains.')" in err
     assert err.count("\n") == 1
-    call("add", "I like trains!", "--bank", run)
-    status, _, err = call("ban", "I like trains", "--bank", run)
+    call("add", "I like trains!", "--bot", run)
+    status, _, err = call("ban", "I like trains", "--bot", run)
     assert status == 1
     assert "means 2 responses" in err
     assert trains in err
@@ -90,49 +90,49 @@ def test_responses_are_named_by_id_beginning_or_text(call, run):
 
 
 def test_show_tells_where_it_comes_from_and_what_was_done(call, run):
-    call("ban", RUDE, "--bank", run, "--reason", "rude", "--by", "ann")
-    status, out, _ = call("show", RUDE, "--bank", run)
+    call("ban", RUDE, "--bot", run, "--reason", "rude", "--by", "ann")
+    status, out, _ = call("show", RUDE, "--bot", run)
     assert status == 0
     assert "sources: big-model" in out
     assert f"context: about {RUDE}" in out
     assert "banned: True" in out
     assert '"by": "ann"' in out
-    shown = json.loads(call("show", RUDE, "--bank", run, "--json")[1])
+    shown = json.loads(call("show", RUDE, "--bot", run, "--json")[1])
     assert shown["contexts"] == [[f"about {RUDE}"]]
     assert [(c["action"], c["reason"]) for c in shown["changes"]] == [("ban", "rude")]
     assert shown["bank_version"] == ResponseBank.load(run / "bank").version
 
 
 def test_changes_are_made_to_all_named_or_to_none(call, run):
-    status, out, _ = call("ban", HELLO, TRAINS, "--bank", run, "--json")
+    status, out, _ = call("ban", HELLO, TRAINS, "--bot", run, "--json")
     assert (status, [r["banned"] for r in json.loads(out)["responses"]]) == (0, [True, True])
     log = (run / "bank" / "log.jsonl").read_bytes()
-    status, out, _ = call("unban", HELLO, "nothing like it", "--bank", run)
+    status, out, _ = call("unban", HELLO, "nothing like it", "--bot", run)
     assert (status, out) == (1, "")
     assert (run / "bank" / "log.jsonl").read_bytes() == log
-    assert call("unban", HELLO, TRAINS, "--bank", run)[0] == 0
+    assert call("unban", HELLO, TRAINS, "--bot", run)[0] == 0
     assert not ResponseBank.load(run / "bank").banned.any()
-    assert call("tag", HELLO, "--tags", "a,b", "--bank", run)[0] == 0
-    status, out, _ = call("untag", HELLO, "--tags", "a", "--bank", run)
+    assert call("tag", HELLO, "--tags", "a,b", "--bot", run)[0] == 0
+    status, out, _ = call("untag", HELLO, "--tags", "a", "--bot", run)
     assert out.endswith("[human, b]\n")
-    assert call("tag", HELLO, "--tags", " , ", "--bank", run)[0] == 1
+    assert call("tag", HELLO, "--tags", " , ", "--bot", run)[0] == 1
 
 
 def test_add_takes_contexts_as_a_turn_or_a_list_of_turns(call, run):
     status, out, _ = call(
         "add", "Planes are fast.", "--context", "what of planes", "--context", '["hi", "and planes?"]',
-        "--tags", "air", "--source", "editor", "--bank", run, "--json",
+        "--tags", "air", "--source", "editor", "--bot", run, "--json",
     )  # fmt: skip
     assert status == 0
     (added,) = json.loads(out)["responses"]
     assert added["contexts"] == [["what of planes"], ["hi", "and planes?"]]
     assert (added["sources"], added["tags"]) == (["editor"], ["air"])
     for wrong in ("[1]", '["a", ""]', "[", " "):
-        status, _, err = call("add", "Never.", "--context", wrong, "--bank", run)
+        status, _, err = call("add", "Never.", "--context", wrong, "--bot", run)
         assert status == 1
         assert err.count("\n") == 1
-    call("ban", RUDE, "--bank", run)
-    status, _, err = call("add", RUDE.upper(), "--bank", run)
+    call("ban", RUDE, "--bot", run)
+    status, _, err = call("add", RUDE.upper(), "--bot", run)
     assert status == 1
     assert "near duplicate of the banned response" in err
     assert len(ResponseBank.load(run / "bank")) == 5
@@ -141,28 +141,28 @@ def test_add_takes_contexts_as_a_turn_or_a_list_of_turns(call, run):
 def test_add_refuses_what_nothing_would_find(call, run):
     (run / "bank" / "index").mkdir()
     write_manifest(run / "bank" / "index", Manifest("index", {"response_key": 0.0, "context_key": 1.0}, {}))
-    status, _, err = call("add", "Planes are fast.", "--bank", run)
+    status, _, err = call("add", "Planes are fast.", "--bot", run)
     assert status == 1
     assert "--context" in err
-    assert call("add", "Planes are fast.", "--context", "planes?", "--bank", run)[0] == 0
+    assert call("add", "Planes are fast.", "--context", "planes?", "--bot", run)[0] == 0
     write_manifest(run / "bank" / "index", Manifest("index", {"response_key": 1.0, "context_key": 0.0}, {}))
-    status, _, err = call("add", "Ships are slow.", "--context", "ships?", "--bank", run)
+    status, _, err = call("add", "Ships are slow.", "--context", "ships?", "--bot", run)
     assert (status, "count once it is built with context keys" in err) == (0, True)
-    assert call("add", "Cars are loud.", "--bank", run)[2] == ""
+    assert call("add", "Cars are loud.", "--bot", run)[2] == ""
 
 
 def test_an_export_imported_elsewhere_is_the_same(call, run, tmp_path_factory):
-    call("tag", HELLO, "--tags", "warm", "--bank", run)
-    call("ban", RUDE, "--bank", run)
+    call("tag", HELLO, "--tags", "warm", "--bot", run)
+    call("ban", RUDE, "--bot", run)
     file = run / "all.jsonl"
     status, out, err = call("export", run, "-o", file)
     assert (status, out) == (0, "")
     assert "4 responses" in err
     other = tmp_path_factory.mktemp("other")
     ResponseBank.from_responses([BankResponse("0" * 16, "First.", ("x",))]).save(other)
-    status, out, _ = call("import", file, "--bank", other, "--json")
+    status, out, _ = call("import", file, "--bot", other, "--json")
     assert (status, json.loads(out)["new"]) == (0, 4)
-    again = json.loads(call("import", file, "--bank", other, "--json")[1])
+    again = json.loads(call("import", file, "--bot", other, "--json")[1])
     assert (again["new"], again["near duplicates of banned"]) == (0, 1)
     assert again["changes"] == 0
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -170,6 +170,32 @@ def test_an_export_imported_elsewhere_is_the_same(call, run, tmp_path_factory):
     key = ["text", "sources", "contexts", "tags", "banned"]
     here = sorted([[line[k] for k in key] for line in lines])
     assert sorted([[r[k] for k in key] for r in there if r["text"] != "First."]) == here
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.csv"])
+def test_an_export_takes_the_place_of_an_earlier_one_alone(call, run, name):
+    file = run / name
+    assert [call("export", run, "-o", file)[0] for _ in range(2)] == [0, 0]
+    exported = file.read_bytes()
+    file.write_text("my notes\n")
+    status, out, err = call("export", run, "-o", file)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert f"{file} holds something that g2r did not write" in err
+    assert file.read_text() == "my notes\n"
+    assert call("export", run, "-o", file, "--force")[0] == 0
+    assert file.read_bytes() == exported
+    file.write_bytes(b"")
+    assert call("export", run, "-o", file)[0] == 0
+
+
+def test_what_a_ban_does_not_change_is_said(call, run):
+    assert call("ban", HELLO, "--bot", run)[2] == ""
+    status, out, err = call("ban", HELLO, RUDE, "--bot", run)
+    assert (status, len(ids(out))) == (0, 2)
+    assert err == f"note: {content_id(HELLO)} is banned already\n"
+    assert call("unban", HELLO, "--bot", run)[2] == ""
+    status, _, err = call("unban", HELLO, "--bot", run)
+    assert (status, err) == (0, f"note: {content_id(HELLO)} is not banned\n")
 
 
 def test_export_as_csv_to_standard_output(call, run):
@@ -191,7 +217,7 @@ def test_export_as_csv_to_standard_output(call, run):
     ],
 )
 def test_an_import_with_a_wrong_line_changes_nothing(call, run, line, says):
-    status, out, err = call("import", "-", "--bank", run, stdin=f'{{"text": "Fine."}}\n{line}\n')
+    status, out, err = call("import", "-", "--bot", run, stdin=f'{{"text": "Fine."}}\n{line}\n')
     assert (status, out) == (1, "")
     assert says in err
     assert len(ResponseBank.load(run / "bank")) == 4
@@ -199,8 +225,8 @@ def test_an_import_with_a_wrong_line_changes_nothing(call, run, line, says):
 
 def test_log_tells_what_was_done_last(call, run):
     for text in (HELLO, TRAINS):
-        call("ban", text, "--bank", run, "--by", "ann", "--reason", "dull")
-    call("tag", HELLO, "--tags", "warm", "--bank", run)
+        call("ban", text, "--bot", run, "--by", "ann", "--reason", "dull")
+    call("tag", HELLO, "--tags", "warm", "--bot", run)
     status, out, _ = call("log", run)
     assert (status, len(out.splitlines())) == (0, 3)
     assert HELLO in out.splitlines()[2]
@@ -214,7 +240,7 @@ def test_log_tells_what_was_done_last(call, run):
 def test_vet_writes_flags_and_review_goes_through_them_once(call, run):
     status, out, _ = call("vet", run, "--classifier", "words,personal", "--json")
     assert (status, json.loads(out)) == (0, {"responses": 4, "flagged": 1, "flags": {"email": 1}})
-    call("add", "Mail you@example.org, go die.", "Mail us@example.org", "--bank", run)
+    call("add", "Mail you@example.org, go die.", "Mail us@example.org", "--bot", run)
     assert "3 of 6 responses flagged" in call("vet", run)[1]
     status, out, err = call("review", run, "--json", stdin="what?\nt\nskip\nk\nq\n")
     assert (status, json.loads(out)) == (0, {"skipped": 1, "kept": 1, "left": 2})
@@ -231,7 +257,7 @@ def test_vet_writes_flags_and_review_goes_through_them_once(call, run):
 
 
 def test_review_ends_with_its_input_and_keeps_what_was_decided(call, run):
-    call("add", "Mail us@example.org", "--bank", run)
+    call("add", "Mail us@example.org", "--bot", run)
     call("vet", run)
     assert json.loads(call("review", run, "--json", stdin="b\n")[1]) == {"banned": 1, "left": 1}
     assert json.loads(call("review", run, "--json")[1]) == {"left": 1}
@@ -240,7 +266,7 @@ def test_review_ends_with_its_input_and_keeps_what_was_decided(call, run):
 def test_what_is_no_bank_or_classifier(call, run, tmp_path):
     for arguments in (
         ("list", tmp_path / "no"),
-        ("ban", HELLO, "--bank", tmp_path / "no"),
+        ("ban", HELLO, "--bot", tmp_path / "no"),
         ("vet", tmp_path / "no"),
     ):
         status, out, err = call(*arguments)

@@ -1,6 +1,17 @@
+import re
+
 import pytest
 
-from g2r.config import GenerateConfig, IndexConfig, RunConfig, TrainConfig, parse_config, read_run_config
+from g2r.config import (
+    DataConfig,
+    GenerateConfig,
+    IndexConfig,
+    RunConfig,
+    ServeConfig,
+    TrainConfig,
+    parse_config,
+    read_run_config,
+)
 from g2r.errors import ConfigError
 
 
@@ -14,6 +25,33 @@ def test_an_unknown_key_names_the_nearest_valid_one():
 def test_a_wrong_value_is_named_with_what_was_expected():
     with pytest.raises(ConfigError, match=r"run.yaml: train.batch_size: .*integer.*'many'"):
         parse_config(RunConfig, {"data": {}, "train": {"batch_size": "many"}}, where="run.yaml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (ServeConfig, {"fallback": "llm"}, "here: fallback llm needs a fallback_model"),
+        (
+            DataConfig,
+            {"sources": ["hf:"]},
+            "here: sources.0.path: a source without a name; expected a file, ",
+        ),
+        (DataConfig, {"sources": [3]}, "here: sources.0: expected options by name, got 3"),
+        (TrainConfig, [1], "here: expected options by name, got [1]"),
+        (TrainConfig, {"alpha": 3}, "here: alpha: expected less than or equal to 1, got 3"),
+        (RunConfig, {}, "here: data: missing; give it"),
+        (RunConfig, {"data": {}, "seeds": []}, "here: seeds: expected one or more, got []"),
+        (RunConfig, {"data": {}, "teacher": {}}, "here: teacher: expected the option 'kind', "),
+        (
+            RunConfig,
+            {"data": {}, "teacher": {"kind": "x"}},
+            "here: teacher: expected 'kind' to be one of 'tr",
+        ),
+    ],
+)
+def test_errors_are_in_our_words(kind, values, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        parse_config(kind, values, where="here")
 
 
 def test_sources_may_be_plain_strings():

@@ -111,13 +111,14 @@ def _clear(scratch: Path, path: Path) -> None:
 PARQUET_BEGINS = b"PAR1"
 
 
-def refuse_other(output: Path, *, mark: str = "", begins: bytes = PARQUET_BEGINS) -> None:
+def refuse_other(output: Path, *, mark: str = "", begins: bytes | tuple[bytes, ...] = PARQUET_BEGINS) -> None:
     """Leave alone what g2r did not write there.
 
     Args:
         output: where an artifact is to be written.
         mark: a file that every folder of its kind holds; empty if the artifact is a single file.
-        begins: the first bytes of every file of its kind, if the artifact is a single file.
+        begins: the first bytes of every file of its kind, if the artifact is a single file; several if it
+            has several forms. An empty file holds nothing that could be lost.
 
     Raises:
         ArtifactError: a folder stands where a file is to be written, a file where a folder is, a folder
@@ -137,9 +138,10 @@ def refuse_other(output: Path, *, mark: str = "", begins: bytes = PARQUET_BEGINS
         )
 
 
-def _begins_with(file: Path, begins: bytes) -> bool:
+def _begins_with(file: Path, begins: bytes | tuple[bytes, ...]) -> bool:
     with file.open("rb") as handle:
-        return handle.read(len(begins)) == begins
+        head = handle.read(64)
+    return not head or head.startswith(begins)
 
 
 def _sync(path: Path) -> None:

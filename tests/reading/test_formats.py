@@ -114,6 +114,8 @@ def test_release_rows_of_one_dialogue_share_its_id():
         ("[" * 100_000, "line 2: no valid JSON"),
         ('["a", "b"]', "line 2: got a JSON list, expected an object"),
         ('{"text": "a"}', r"line 2, field turns: got keys \['text'\], expected turns, or context and response"),
+        ('{"turns": null, "a": 1}', r"field turns: got keys \['a'\] and null in \['turns'\], expected turns"),
+        ('{"turns": null}', r"field turns: got keys \[\] and null in \['turns'\], expected turns"),
         ('{"turns": "a"}', "line 2, field turns: got str 'a', expected a list"),
         ('{"turns": ["a", 5]}', r"line 2, field turns\[1\]: got int 5, expected a string"),
         ('{"turns": ["a", null]}', r"line 2, field turns\[1\]: got nothing, expected a string"),

@@ -42,7 +42,7 @@ def test_standard_input_stays_open(monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"fine\n\xff\xfeno", r"line 2: byte 1 is not UTF-8 .* save the file as UTF-8"),
+        (b"fine\n\xff\xfeno", r"line 2: byte 1 is not UTF-8 .* save it as UTF-8"),
         ("hello".encode("utf-16"), r"line 1: byte 1 is not UTF-8|line 1: a NUL byte"),
         (b"PK\x03\x04\x00\x00", "line 1: a NUL byte, so this is no UTF-8 text"),
         (gzip.compress(b"hello " * 5000)[:60], "broken gzip file"),

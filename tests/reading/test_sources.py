@@ -66,9 +66,10 @@ def test_a_named_format_is_taken_at_its_word(write):
         ("a.jsonl", "hello there\nhi\n", "line 1: no valid JSON"),
         ("a.txt", "hello\nhi\n" + JSONL, "line 3: JSON or tab-separated fields in what reads as plain text"),
         ("a.txt", "hello\nhi\n" + PARLAI, "line 3: JSON or tab-separated fields"),
-        ("a.txt", "one turn of many\n" * 501, "reads as a dialogue of 501 turns; .* give the format: text"),
+        ("a.txt", "one turn of many\n" * 501, "reads as a dialogue of 501 turns; .* --format text"),
         ("a.txt", "context\tresponse\n", "line 1: JSON or tab-separated fields"),
         ("a.txt", "", "is empty; expected at least one dialogue"),
+        ("a.jsonl", '["a", "b"]\n', "line 1: got a JSON list, expected an object"),
         ("a.jsonl", "\n \n", "is empty; expected at least one dialogue"),
     ],
 )
@@ -80,7 +81,7 @@ def test_a_wrong_guess_is_not_silent(write, name, text, message):
 def test_an_unknown_format_name_is_refused_with_the_known_ones():
     from g2r.config import DataConfig, parse_config
 
-    with pytest.raises(ConfigError, match=r"format: Input should be 'auto', 'jsonl'.* got 'cvs'"):
+    with pytest.raises(ConfigError, match=r"format: expected 'auto', 'jsonl'.* got 'cvs'"):
         parse_config(DataConfig, {"sources": [{"path": "a", "format": "cvs"}]}, where="run.yaml")
 
 

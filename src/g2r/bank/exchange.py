@@ -10,6 +10,8 @@ from g2r.bank.responses import ResponseBank
 from g2r.bank.rows import ADDED, addition
 
 COLUMNS = ("response_id", "text", "sources", "contexts", "tags", "banned", "count")
+EXPORTS_BEGIN = (b'{"response_id": ', b"response_id,text,")
+"""How a file of either form begins."""
 
 
 def record_of(bank: ResponseBank, row: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Each module of this package adds its commands to the application when it is imported.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -45,11 +46,18 @@ __all__ = [
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; the exit status is 0, 1 (one line says why), 2 (usage) or 130 (interrupted)."""
+    """Run the command line.
+
+    The exit status is 0, 1 (one line says why), 2 (usage), 3 (the bot has no reply) or 130 (interrupted).
+    """
+    os.environ.setdefault(
+        "HF_HUB_VERBOSITY", "error"
+    )  # its retries are lines before the one that says what failed
     try:
-        app(args=arguments, prog_name="g2r", standalone_mode=False)
-    except typer.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        status = app(args=arguments, prog_name="g2r", standalone_mode=False)
+        _flush()
+        if status:
+            sys.exit(status)
     except typer.Abort:
         sys.exit(130)
     except KeyboardInterrupt:
@@ -60,9 +68,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except G2RError as error:
         _fail(str(error), 1)
     except BrokenPipeError:
+        _drop_output()
         sys.exit(1)
-    except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+    except OSError as error:  # one of a file has its name, or has become an error of g2r
+        _drop_output()
+        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # as it is where whoever started g2r closed it
+        sys.stdout.flush()
+
+
+def _drop_output() -> None:
+    """Let go what standard output does not take, or Python tries again at its exit and tells of that."""
+    try:
+        _flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, status: int) -> None:

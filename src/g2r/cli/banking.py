@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from g2r.artifacts import replacing
+from g2r.artifacts import refuse_other, replacing
 from g2r.bank import Change, ResponseBank
-from g2r.bank.exchange import record_of, write_csv, write_jsonl
+from g2r.bank.exchange import EXPORTS_BEGIN, record_of, write_csv, write_jsonl
 from g2r.bank.finding import Wanted, resolve, rows_of
 from g2r.bank.log import Action, change_row
 from g2r.cli.base import DEFAULT_BOT, Json, app, errors
@@ -25,8 +25,8 @@ bank_app = typer.Typer(
 )
 app.add_typer(bank_app)
 
-Place = Annotated[Path, typer.Argument(metavar="BANK", help="A bot, a run, or the folder of a bank.")]
-PlaceOption = Annotated[Path, typer.Option("--bank", help="A bot, a run, or the folder of a bank.")]
+Place = Annotated[Path, typer.Argument(metavar="BOT", help="A bot, a run, or the folder of a bank.")]
+PlaceOption = Annotated[Path, typer.Option("--bot", help="A bot, a run, or the folder of a bank.")]
 Tags = Annotated[str, typer.Option("--tags", help="Tags, separated by commas.")]
 Without = Annotated[str, typer.Option("--without", help="Leave out responses with one of these tags.")]
 Sources = Annotated[str, typer.Option("--source", help="Only those written by one of these, e.g. human.")]
@@ -153,6 +153,9 @@ def export(
     banned: Banned = None,
     added: Added = False,
     contains: Contains = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is no earlier export, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write responses with their provenance as JSON Lines (which import reads) or CSV."""
@@ -163,6 +166,8 @@ def export(
     if output == "-":
         write(records, sys.stdout)
         return
+    if not force:
+        refuse_other(Path(output), begins=EXPORTS_BEGIN)
     with replacing(Path(output)) as new, new.open("w", encoding="utf-8", newline="") as handle:
         write(records, handle)
     if as_json:

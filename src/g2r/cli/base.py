@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from g2r.errors import InputError
 from g2r.progress import Progress
 from g2r.stage import Stage, StageSummary
 
@@ -30,13 +31,26 @@ app = typer.Typer(
 )
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result is written.")]
+
+def _named(path: Path | None) -> Path | None:
+    if path == Path("-"):
+        raise InputError("-o - would be standard output, expected the name of a file or folder; give one")
+    return path
+
+
+def output_option(help: str) -> Any:
+    """The option -o of a command that makes a file or a folder, neither of which goes to standard output."""
+    return typer.Option("--output", "-o", help=help, callback=_named)
+
+
+Output = Annotated[Path, output_option("Where the result is written.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if it is up to date.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Run file whose section gives the options not given here.")
 ]
 BotPath = Annotated[Path, typer.Argument(help="A bot or a run.")]
+BankName = Annotated[str, typer.Option("--bank", help="Which of the bot's banks: its subfolder.")]
 
 
 @contextmanager

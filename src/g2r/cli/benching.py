@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from g2r.cli.base import BotPath, Json, app, watched
+from g2r.cli.base import BotPath, Json, app, output_option, watched
 from g2r.config import BenchConfig, parse_config
 from g2r.options import options_of
 
@@ -16,9 +16,7 @@ from g2r.options import options_of
 @options_of(BenchConfig)
 def bench(
     run: BotPath,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where it is written. [default: RUN/latency]")
-    ] = None,
+    output: Annotated[Path | None, output_option("Where it is written. [default: RUN/latency]")] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Report that gets a copy of latency.json, for its page.")
     ] = None,

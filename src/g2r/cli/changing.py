@@ -29,7 +29,7 @@ from g2r.cli.base import DEFAULT_BOT, Json, errors
 from g2r.errors import InputError
 from g2r.reading.entries import Row
 from g2r.reading.formats import json_rows
-from g2r.reading.lines import numbered_lines
+from g2r.reading.lines import numbered_lines, source_name
 
 Names = Annotated[
     list[str], typer.Argument(metavar="RESPONSE...", help="Ids, their beginnings, or whole texts.")
@@ -141,6 +141,10 @@ def _change_all(
     if action in ("tag", "untag") and not marks:
         raise InputError(f"no tags to {action}; expected --tags with one or more, separated by commas")
     changes = [Change(action, resolve(bank, name), reason, tags=marks, by=whoever(by)) for name in names]
+    for change in changes:
+        if action in ("ban", "unban") and (change.response_id in bank.forbidden) == (action == "ban"):
+            held = "is banned already" if action == "ban" else "is not banned"
+            errors.print(f"note: {change.response_id} {held}", style="dim")
     _apply(bank, changes, as_json=as_json)
 
 
@@ -173,7 +177,7 @@ def import_(
 ) -> None:
     """Add the responses of a file, all or none; near duplicates of banned ones are left out and counted."""
     bank = open_bank(path)
-    records = [_record(row) for row in json_rows(numbered_lines(file), file)]
+    records = [_record(row) for row in json_rows(numbered_lines(file), source_name(file))]
     refused = like_forbidden([record["text"] for record in records], bank.forbidden)
     by, marks, before = whoever(by), split_tags(tags), bank.revision
     changes = [

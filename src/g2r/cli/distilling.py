@@ -8,7 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from g2r.cli.base import DEFAULT_BOT, ConfigFile, Force, Json, Output, app, errors, finish, show, watched
+from g2r.cli.base import (
+    DEFAULT_BOT,
+    BankName,
+    ConfigFile,
+    Force,
+    Json,
+    Output,
+    app,
+    errors,
+    finish,
+    output_option,
+    show,
+    watched,
+)
 from g2r.config import (
     BotConfig,
     DataConfig,
@@ -22,6 +35,7 @@ from g2r.config import (
     parse_config,
     read_run_config,
 )
+from g2r.config.data import SourceFormat
 from g2r.errors import ConfigError, InputError
 from g2r.options import options_of, section
 
@@ -56,6 +70,10 @@ def teacher_config(text: str, config: Path | None) -> TeacherConfig:
 def read(
     sources: Annotated[list[str], typer.Argument(help='Files, "starter", "chitchat", "hf:NAME", or "-".')],
     output: Output,
+    form: Annotated[
+        SourceFormat,
+        typer.Option("--format", help="How they are written; auto looks at names and first lines."),
+    ] = "auto",
     config: ConfigFile = None,
     force: Force = False,
     as_json: Json = False,
@@ -65,7 +83,8 @@ def read(
     """Read dialogues and turn them into examples: contexts with their responses."""
     from g2r.stages import read_stage
 
-    settings = section(DataConfig, "data", config, {**options, "sources": sources})
+    written = [{"path": source, "format": form} for source in sources]
+    settings = section(DataConfig, "data", config, {**options, "sources": written})
     finish(read_stage(settings, output), force=force, as_json=as_json)
 
 
@@ -114,7 +133,7 @@ def retrieve(
     examples: ExamplesFile,
     output: Output,
     bot: Annotated[Path, typer.Option("--bot", help="A bot or a run.")] = DEFAULT_BOT,
-    bank: Annotated[str, typer.Option("--bank", help="Subfolder of the bank.")] = "bank",
+    bank: BankName = "bank",
     top: Annotated[int, typer.Option("--top", help="Responses retrieved for each training context.")] = 30,
     config: ConfigFile = None,
     force: Force = False,
@@ -191,9 +210,7 @@ def index(
 @app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="Run file, see runs/*.yaml.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run. [default: runs/NAME]")
-    ] = None,
+    output: Annotated[Path | None, output_option("Folder of the run. [default: runs/NAME]")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Train with this seed alone.")] = None,
     force: Force = False,
     as_json: Json = False,
@@ -212,7 +229,7 @@ def run(
 
 @app.command()
 def quickstart(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = DEFAULT_BOT,
+    output: Annotated[Path, output_option("Folder of the run.")] = DEFAULT_BOT,
     force: Force = False,
     as_json: Json = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from g2r.cli.base import Force, Json, app, show, watched
+from g2r.cli.base import Force, Json, app, output_option, show, watched
 from g2r.config import EvaluateConfig, RunConfig, parse_config, read_run_config
 from g2r.errors import InputError
 from g2r.options import options_of
@@ -15,9 +15,7 @@ from g2r.options import options_of
 @options_of(EvaluateConfig)
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run, or its run file.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where it is written. [default: RUN/evaluation]")
-    ] = None,
+    output: Annotated[Path | None, output_option("Where it is written. [default: RUN/evaluation]")] = None,
     force: Force = False,
     as_json: Json = False,
     *,

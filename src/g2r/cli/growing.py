@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from g2r.cli.banking import By, open_bank, print_json, whoever
-from g2r.cli.base import BotPath, ConfigFile, Json, app, errors, watched
+from g2r.cli.base import BotPath, ConfigFile, Json, app, errors, output_option, watched
 from g2r.cli.calibrating import judging
 from g2r.cli.distilling import Teacher, teacher_config
 from g2r.config import GrowConfig
@@ -35,7 +35,7 @@ def grow(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File of proposals. [default: proposals.jsonl of the bot]"),
+        output_option("File of proposals. [default: proposals.jsonl of the bot]"),
     ] = None,
     review: Annotated[
         bool, typer.Option("--review", help="Ask about each proposal: may it be said?")

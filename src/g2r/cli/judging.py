@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from g2r.cli.base import ConfigFile, Json, Output, app, errors, watched
+from g2r.cli.base import ConfigFile, Json, Output, app, errors, output_option, watched
 from g2r.config import JudgeConfig
 from g2r.options import options_of, section
 
@@ -60,7 +60,7 @@ def train(
 @judging.command()
 def export(
     judge: Annotated[Path, typer.Argument(help="Folder of the judge.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder judge of a bot or a run.")],
+    output: Annotated[Path, output_option("The folder judge of a bot or a run.")],
     lists: Annotated[
         Path | None,
         typer.Option(

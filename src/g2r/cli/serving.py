@@ -1,11 +1,9 @@
 """The command that serves a bot over HTTP: serve."""
 
 import os
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from g2r.cli.base import DEFAULT_BOT, BotPath, app
+from g2r.cli.base import DEFAULT_BOT, BankName, BotPath, app
 from g2r.config import ServeConfig, parse_config
 from g2r.options import options_of
 
@@ -16,7 +14,7 @@ ADMIN_KEY = "G2R_ADMIN_KEY"
 @options_of(ServeConfig)
 def serve(
     path: BotPath = DEFAULT_BOT,
-    bank: Annotated[str, typer.Option("--bank", help="Subfolder of the bank.")] = "bank",
+    bank: BankName = "bank",
     *,
     options: dict[str, Any],
 ) -> None:

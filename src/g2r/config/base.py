@@ -4,6 +4,7 @@ import difflib
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from g2r.errors import ConfigError
 
@@ -36,7 +37,34 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
         nearest = difflib.get_close_matches(str(problem["loc"][-1]), valid, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(sorted(valid))}"
         return f"unknown option {key!r}; {hint}"
-    return f"{key or kind.__name__}: {problem['msg']}, got {problem['input']!r:.80}"
+    told = _told(problem)
+    return f"{key}: {told}" if key else told
+
+
+def _told(problem: ErrorDetails) -> str:
+    """What is wrong with a value, in our words where the library has its own names for things."""
+    match problem["type"]:
+        case "value_error":  # of a validator of ours, which says all of it
+            return str(problem["ctx"]["error"])
+        case "missing":
+            return "missing; give it"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            expected = "expected options by name"
+        case "union_tag_invalid":
+            expected = (
+                f"expected {problem['ctx']['discriminator']} to be one of {problem['ctx']['expected_tags']}"
+            )
+        case "union_tag_not_found":
+            expected = (
+                f"expected the option {problem['ctx']['discriminator']}, which says what the others mean"
+            )
+        case "too_short":
+            expected = "expected one or more"
+        case _:
+            expected = (
+                problem["msg"].replace("Input should be", "expected", 1).partition(", unable to parse")[0]
+            )
+    return f"{expected}, got {problem['input']!r:.80}"
 
 
 def _keys(kind: type[BaseModel]) -> set[str]:

@@ -6,6 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from g2r.config.base import StageConfig
 
+SourceFormat = Literal["auto", "jsonl", "text", "parlai", "g2r", "huggingface"]
+
 
 class SourceConfig(StageConfig):
     """Where dialogues come from."""
@@ -14,7 +16,7 @@ class SourceConfig(StageConfig):
         description='A file or folder, "starter", "chitchat", "chitchat-recorded" (the contexts that have a '
         'recorded teacher), or "hf:NAME" for a Hugging Face dataset.'
     )
-    format: Literal["auto", "jsonl", "text", "parlai", "g2r", "huggingface"] = Field(
+    format: SourceFormat = Field(
         "auto", description="How the file is written; auto looks at its name and first lines."
     )
     columns: dict[str, str] = Field(

@@ -74,8 +74,10 @@ def row_entries(row: Row) -> Iterator[Entry]:
     elif "context" in row and "response" in row:
         yield release_exchange(row)
     else:
+        empty = sorted(key for key in row.fields if key not in row)
         raise InputError(
-            f"{row.where}, field turns: got keys {sorted(row.fields)!r:.80}, expected turns, or context and response"
+            f"{row.where}, field turns: got keys {sorted(row.fields.keys() - empty)!r:.80}"
+            f"{f' and null in {empty!r:.80}' if empty else ''}, expected turns, or context and response"
         )
 
 

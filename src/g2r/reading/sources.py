@@ -20,12 +20,13 @@ from g2r.reading.formats import (
     text_dialogues,
 )
 from g2r.reading.huggingface import HUB, huggingface_entries, is_huggingface
-from g2r.reading.lines import STDIN, numbered_lines
+from g2r.reading.lines import numbered_lines, source_name
 
 STARTER = "starter"
 CHITCHAT = "chitchat"
 RECORDED_CHITCHAT = "chitchat-recorded"
 _OTHER_FORMATS = (".csv", ".tsv", ".xml", ".html", ".yaml", ".yml", ".zip", ".tar", ".arrow")
+_JSON_LINES = (".jsonl", ".ndjson")
 _FILE_PATTERNS = ("*.jsonl", "*.jsonl.gz", "*.txt", "*.txt.gz")
 _ARRAY = re.compile(r'\s*\[\s*(["{\[]|$)')
 _TURNS_OF_ONE_DIALOGUE = 500
@@ -109,7 +110,7 @@ def _folder_entries(source: SourceConfig) -> Iterator[Entry]:
 
 def _file_entries(path: str, written_as: str) -> Iterator[Entry]:
     lines = numbered_lines(path)
-    name = "standard input" if path == STDIN else path
+    name = source_name(path)
     if written_as == "auto":
         head = list(_head(lines))
         written_as = _guess(name, head[-1][1] if head else "")
@@ -144,13 +145,15 @@ def _guess(name: str, first: str) -> str:
         InputError: it is in none of the formats.
     """
     suffix = Path(name.removesuffix(".gz")).suffix.lower()
+    if suffix in _JSON_LINES:
+        return "jsonl"
     if suffix in _OTHER_FORMATS or _ARRAY.match(first):
         kind = f"a {suffix} file" if suffix in _OTHER_FORMATS else "one JSON array"
         raise InputError(
             f"{name} looks like {kind}; expected JSON Lines, plain text, ParlAI format or parquet "
-            "(if it is one of them, name it as the format)"
+            "(if it is one of them, say which: --format, or format in a run file)"
         )
-    if first.lstrip().startswith("{") or suffix in (".jsonl", ".ndjson", ".json"):
+    if first.lstrip().startswith("{") or suffix == ".json":
         return "jsonl"
     return "parlai" if _is_parlai(first) else "text"
 
@@ -166,7 +169,7 @@ def _guessed_text(lines: Lines, name: str) -> Iterator[Dialogue]:
         if len(dialogue.turns) > _TURNS_OF_ONE_DIALOGUE:
             raise InputError(
                 f"{name} reads as a dialogue of {len(dialogue.turns)} turns; expected a blank line between "
-                "dialogues (if it is right as it stands, give the format: text)"
+                "dialogues (if it is right as it stands, say so: --format text, or format in a run file)"
             )
         yield dialogue
 
@@ -176,7 +179,7 @@ def _plain(lines: Lines, name: str) -> Iterator[tuple[int, str]]:
         if line.startswith('{"') or "\t" in line:
             raise InputError(
                 f"{name}, line {number}: JSON or tab-separated fields in what reads as plain text; "
-                "name the format, or mend the line"
+                "mend the line, or say what it is: --format, or format in a run file"
             )
         yield number, line
 
