@@ -204,3 +204,22 @@ def test_folders_that_are_no_bot(bot: Bot, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "bot" / "bot.json").write_text('{"top_kk": 3}')
     with pytest.raises(ConfigError, match="did you mean 'top_k'"):
         Bot.load(tmp_path / "bot")
+
+
+def test_a_reply_tells_the_revision_that_it_was_found_with():
+    bank = ResponseBank.from_responses(
+        BankResponse(content_id(text), text, ("human",)) for text in ("tea", "rain")
+    )
+
+    class Banning(WordEncoder):
+        """While it encodes a question, somebody bans."""
+
+        def encode_contexts(self, contexts):
+            if contexts[0][-1] == "hi":
+                bank.ban(content_id("tea"))
+            return super().encode_contexts(contexts)
+
+    bot = Bot.build(Banning(), bank)
+    first, second = bot.reply(["hi"]), bot.reply(["hello"])
+    assert (first.bank_revision, len(first.candidates)) == (0, 2)
+    assert (second.bank_revision, len(second.candidates)) == (1, 1)

@@ -16,6 +16,12 @@ def test_cleaning_composes_accents():
     assert clean_text("cafe\u0301\n\tau  lait ") == "café au lait"
 
 
+def test_cleaning_takes_away_what_turns_the_direction_of_writing_and_leaves_what_scripts_need():
+    assert clean_text("gpj.\u202egnp\u202c \u2066x\u2069") == "gpj.gnp x"
+    for kept in ("שלום, מה שלומך?", "مرحبا بك", "👩\u200d👧", "نامه\u200cای"):
+        assert clean_text(kept) == kept
+
+
 def test_ids_depend_on_text_alone_and_turn_borders_count():
     assert content_id("a") == content_id("a")
     assert len({content_id("a b"), content_id(("a b",)), content_id(("a", "b"))}) == 3

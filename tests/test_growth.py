@@ -177,3 +177,10 @@ def test_proposals_are_read_as_they_were_written_decisions_included(tmp_path: Pa
         file.write_text(json.dumps({**row, field: wrong}) + "\n")
         with pytest.raises(InputError, match=f"line 1, field {field}"):
             read_proposals(file)
+
+
+def test_a_file_that_is_full_of_proposals_is_not_added_to():
+    writer = Writer(TEXTS)
+    settings = GrowConfig(max_proposals=1)
+    with pytest.raises(InputError, match="1 proposals already, at most max_proposals=1"):
+        propose(MISSES, word_bot().bank, writer, settings=settings, proposed=[Proposal("No.", (FISHING,))])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,24 @@ def test_what_waits_while_the_disk_is_slow_is_written_together(
     log.close()
     assert len(read_misses(log.path)) == 2000
     assert len(synced) <= 3
+
+
+def test_a_log_that_is_full_takes_no_more_and_tells_so(tmp_path: Path):
+    file, lost = tmp_path / "misses.jsonl", []
+    size = len(json.dumps(asdict(Miss(("hi 0",)))).encode()) + 1
+
+    def write(count: int) -> None:
+        log = MissLog(file, most_bytes=3 * size + 5, lost=lambda *told: lost.append(told))
+        for number in range(count):
+            log.add(Miss((f"hi {number}",)))
+        log.close()
+
+    write(2)
+    assert lost == []
+    write(5)
+    assert [miss.turns for miss in read_misses(file)] == [("hi 0",), ("hi 1",), ("hi 0",)]
+    assert sum(count for count, _ in lost) == 4
+    assert f"more than {3 * size + 5} bytes" in lost[-1][1]
+    file.rename(tmp_path / "older.jsonl")
+    write(1)
+    assert len(read_misses(file)) == 1

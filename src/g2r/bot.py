@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from g2r.artifacts import replacing
-from g2r.bank import ADDED, BankResponse, ResponseBank, held_log
+from g2r.bank import ADDED, BankResponse, Change, ResponseBank, held_log
+from g2r.bank.rows import tag_set
 from g2r.confidence import (
     CALIBRATION_FILE,
     Calibration,
@@ -223,6 +224,10 @@ class Bot:
         self._additions.follow(wait=True)
         return added
 
+    def prepare(self, changes: Sequence[Change]) -> None:
+        """Encode what `changes` of the bank would add: made later, they cost no reply any time."""
+        self._additions.prepare(self.bank.after(changes).fresh)
+
     def refresh(self) -> None:
         """Take over what any process added, banned or tagged; every reply does so.
 
@@ -273,12 +278,19 @@ class Bot:
         self.refresh()
         # Taken before the mask, which may know rows that these do not, never fewer.
         additions = self._additions.current
-        allowed = self.bank.allowed(tags, without={*without, *self.config.without})
+        held = self.bank.state  # taken once: the reply tells the revision of the mask that it was found with
+        allowed = held.allowed(tag_set(tags), tag_set({*without, *self.config.without}))
         start = time.perf_counter()
         queries = encode_views(self.encoder, contexts, additions.views)
         encoding = (time.perf_counter() - start) / len(contexts)
         return [
-            self._choose(context, partial(additions.search, query, allowed=allowed), candidates, encoding)
+            self._choose(
+                context,
+                partial(additions.search, query, allowed=allowed),
+                candidates,
+                encoding,
+                revision=held.revision,
+            )
             for context, query in zip(contexts, queries, strict=True)
         ]
 
@@ -293,7 +305,9 @@ class Bot:
         """The best `k` candidates that the rules leave, whether the bot would abstain or not."""
         return self.reply(turns, tags=tags, without=without, candidates=k).candidates
 
-    def _choose(self, context: Context, search: Callable[[int], Hits], shown: int, encoding: float) -> Reply:
+    def _choose(
+        self, context: Context, search: Callable[[int], Hits], shown: int, encoding: float, *, revision: int
+    ) -> Reply:
         """Search deeper and deeper until the rules leave enough candidates, or nothing more is there."""
         said = [shingles(turn) for turn in context if turn]
         least = 2 if self.calibration else 1  # the confidence depends on the second one
@@ -317,7 +331,7 @@ class Bot:
             started = time.perf_counter()
             ranked = self._reranked(self.reranker, context, ranked)
             seconds["rerank"] = time.perf_counter() - started
-        return self._answer(tuple(ranked), shown, seconds)
+        return self._answer(tuple(ranked), shown, seconds, revision)
 
     def _reranked(
         self, reranker: Reranker, context: Context, ranked: Sequence[RankedCandidate]
@@ -355,7 +369,13 @@ class Bot:
             tags=response.tags,
         )
 
-    def _answer(self, ranked: tuple[RankedCandidate, ...], shown: int, seconds: Mapping[str, float]) -> Reply:
+    def _answer(
+        self,
+        ranked: tuple[RankedCandidate, ...],
+        shown: int,
+        seconds: Mapping[str, float],
+        revision: int,
+    ) -> Reply:
         score = ranked[0].score if ranked else None
         confidence = self.calibration.confidence(signals_of(ranked)) if self.calibration and ranked else None
         abstained = (
@@ -370,7 +390,7 @@ class Bot:
             timings_ms={phase: round(1000 * spent, 3) for phase, spent in timings.items()},
             abstained=abstained,
             bank_version=self.bank.version,
-            bank_revision=self.bank.revision,
+            bank_revision=revision,
             confidence=confidence,
         )
 

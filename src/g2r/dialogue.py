@@ -19,12 +19,21 @@ RETRIEVED = "retrieved"
 SPLITS = ("train", "valid", "test")
 
 
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Controls that turn the direction of what follows: with them a text reads otherwise than it is compared."""
+
+
 def clean_text(text: str) -> str:
-    """Return `text` in NFC with control characters removed and white space folded to single spaces."""
-    text = unicodedata.normalize("NFC", text)
+    """Return `text` in NFC with control characters removed and white space folded to single spaces.
+
+    Embeddings, overrides and isolates of the bidirectional algorithm count as control characters; marks and
+    joiners, which scripts and emoji need, do not.
+    """
     if not text.isprintable():
-        text = "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in text)
-    return " ".join(text.split())
+        text = "".join(
+            " " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text if c not in _TURNING
+        )
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def check_turns(turns: Sequence[str]) -> Context:

@@ -114,10 +114,15 @@ def propose(
         progress: told of finished conversations.
 
     Raises:
-        InputError: no miss has its conversation.
+        InputError: no miss has its conversation, or there are `max_proposals` already.
         TeacherError: the teacher or the judge failed.
     """
     settings = settings or GrowConfig()
+    if len(proposed) >= settings.max_proposals:
+        raise InputError(
+            f"{len(proposed)} proposals already, at most max_proposals={settings.max_proposals}; review them, take "
+            "decided ones out of the file, and move misses away that were answered"
+        )
     judge = judge or (teacher if "judge" in teacher.score_kinds else None)
     known = {context.turns for response in bank for context in response.contexts}
     known |= {context for proposal in proposed for context in proposal.contexts}

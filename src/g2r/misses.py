@@ -3,9 +3,12 @@
 import json
 import queue
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
+from math import inf
 from pathlib import Path
 
 from g2r.bank.log import append_lines
@@ -51,9 +54,10 @@ class MissLog:
     written; an unfinished last line is cut off by the next write.
     """
 
-    def __init__(self, path: Path, *, lost: Callable[[int, str], None]) -> None:
-        """Write to `path`; `lost` is told how many misses could not be kept, and why."""
+    def __init__(self, path: Path, *, most_bytes: float = inf, lost: Callable[[int, str], None]) -> None:
+        """Write to `path` until it has `most_bytes`; `lost` is told how many misses could not be kept, and why."""
         self.path = path
+        self._most_bytes = most_bytes
         self._lost = lost
         self._waiting: queue.Queue[Miss | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="g2r-misses", daemon=True)
@@ -81,12 +85,21 @@ class MissLog:
             self._write([miss for miss in batch if miss is not None])
 
     def _write(self, misses: list[Miss]) -> None:
-        if not misses:
+        lines = [json.dumps(asdict(miss), ensure_ascii=False) for miss in misses]
+        there = self.path.stat().st_size if self.path.is_file() else 0
+        sizes = accumulate(len(line.encode(errors="replace")) + 1 for line in lines)
+        fitting = lines[: bisect_right(list(sizes), self._most_bytes - there)]
+        if len(fitting) < len(lines):
+            self._lost(
+                len(lines) - len(fitting),
+                f"{self.path} would have more than {self._most_bytes} bytes; move it away, then misses are kept again",
+            )
+        if not fitting:
             return
         try:
-            append_lines(self.path, [json.dumps(asdict(miss), ensure_ascii=False) for miss in misses])
+            append_lines(self.path, fitting)
         except ArtifactError as error:
-            self._lost(len(misses), str(error))
+            self._lost(len(fitting), str(error))
 
 
 def read_misses(path: Path) -> list[Miss]:

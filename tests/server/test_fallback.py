@@ -1,8 +1,11 @@
 """What is said where the bot abstains: a line, a real LLM endpoint on loopback in good and bad days; and its log."""
 
 import json
+import logging
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +224,32 @@ def test_a_server_that_is_stopped_has_written_every_miss(tmp_path: Path):
     assert [miss.turns[0].split()[-1] for miss in read_misses(folder / MISSES_FILE)] == [
         str(number) for number in range(30)
     ]
+
+
+def test_to_those_over_the_limit_of_the_llm_the_safe_line_is_said_at_once(tmp_path: Path):
+    with ExitStack() as running, ThreadPoolExecutor(1) as pool:
+        llm = running.enter_context(toy_server())
+        llm.behave(said=[SAID], faults=["hang"])
+        with serving(wary_bot(), tmp_path, **by_llm(llm, max_fallbacks=1, fallback_timeout_s=60)) as client:
+            waiting = pool.submit(reply, client, FAR)
+            while not llm.seen()["requests"]:
+                time.sleep(0.01)
+            assert [reply(client, FAR)["text"] for _ in range(3)] == [LINE] * 3
+            assert llm.seen()["requests"] == 1
+            assert not waiting.done()
+            running.close()
+            assert waiting.result(timeout=30)["text"] == LINE
+
+
+def test_why_misses_are_lost_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "g2r.server")
+    with serving(wary_bot(), tmp_path, max_misses_bytes=0) as client:
+        for _ in range(3):
+            reply(client, FAR)
+            while not count(client, "g2r_lost_misses_total"):
+                time.sleep(0.01)
+        service = client.app.state.service
+    assert service.metrics.lost_misses._value.get() == 3
+    [record] = [record for record in caplog.records if record.getMessage() == "misses lost"]
+    assert "more than 0 bytes" in record.fields["error"]
+    assert not (tmp_path / MISSES_FILE).exists()

@@ -8,10 +8,11 @@ import pytest
 import g2r.bot
 from bot_server import TOPICS, save_bot, word_bot
 from g2r.bank import BankResponse, Change, ResponseBank
+from g2r.bank.carrying import handed_over
 from g2r.bank.log import append_changes
 from g2r.dialogue import content_id
 from g2r.errors import ArtifactError, InputError
-from g2r.server.live import LiveBot, Place, Question, carry_changes
+from g2r.server.live import LiveBot, Place, Question, bans_to_carry, carry
 from word_encoder import WordEncoder
 
 
@@ -65,10 +66,10 @@ def test_a_swap_serves_the_other_bot_with_all_that_was_changed(tmp_path: Path) -
     before.bank.ban(id_of("tea"), "dull")
     before.bank.tag(id_of("rain"), "wet")
     before.add("opera and nothing else", contexts=[["let us talk about opera"]])
-    bot, place = live.load(str(other))
+    successor = live.load(str(other))
     before.bank.ban(id_of("snow"), "while the other was loading")
     assert live.bot is before
-    assert live.adopt(bot, place) is before
+    assert live.adopt(successor) is before
     assert live.bot.bank.version == ResponseBank.load(other / "bank").version != before.bank.version
     assert said_by(live, "let us talk about opera") == content_id("opera and nothing else")
     assert said_by(live, "let us talk about tea") != id_of("tea")
@@ -87,7 +88,7 @@ def test_a_bank_is_swapped_alone_and_back(tmp_path: Path) -> None:
         (other, "teacher"),
         (home, "human"),
     ):
-        live.adopt(*live.load(str(path)))
+        live.adopt(live.load(str(path)))
         assert said_by(live, "let us talk about tea") == id_of("tea", source)
         assert said_by(LiveBot.open(home), "let us talk about tea") == id_of("tea", source)
         live.bot.bank.ban(id_of("rain", source))
@@ -103,10 +104,13 @@ def test_what_cannot_be_served_leaves_the_old_one_answering(tmp_path: Path) -> N
         with pytest.raises(InputError):
             live.load(str(path))
     foreign = save_bot(tmp_path / "foreign", topics=["opera", "jazz"])
-    bot, place = live.load(str(foreign))
+    live.bot.bank.ban(id_of("rain"))
+    successor = live.load(str(foreign))
+    live.bot.bank.ban(id_of("snow"))
     (home / "swapped.json").mkdir()
     with pytest.raises(ArtifactError):
-        live.adopt(bot, place)
+        live.adopt(successor)
+    assert ResponseBank.load(foreign / "bank").log == (), "a swap that fails writes nothing"
     assert live.place == Place(home, home / "bank")
     assert said_by(live, "let us talk about tea") == id_of("tea")
 
@@ -130,6 +134,12 @@ def bank_with(folder: Path, *texts: str, changes: tuple[Change, ...] = ()) -> Re
     append_changes(folder / "log.jsonl", changes)
     bank.save(folder)
     return bank
+
+
+def carry_changes(old: ResponseBank, new: ResponseBank) -> None:
+    """As a swap does."""
+    missing = handed_over(old.log, new.log)
+    carry([*missing, *bans_to_carry(missing, new)], new)
 
 
 def change(action: str, text: str, day: int, **more: str) -> Change:
@@ -175,3 +185,47 @@ def test_a_ban_reaches_near_duplicates_in_the_other_bank(tmp_path: Path) -> None
     old.ban(old[0].response_id)
     carry_changes(old, new)
     assert new.banned.tolist() == [response.text != "a nice day" for response in new]
+
+
+def test_a_carried_addition_does_not_get_past_a_ban_that_stands_in_the_other_bank_alone(
+    tmp_path: Path,
+) -> None:
+    home, other = save_bot(tmp_path / "home"), save_bot(tmp_path / "other")
+    live, there = LiveBot.open(home), ResponseBank.load(other / "bank")
+    there.add("I would never say such a terrible thing to you")
+    there.ban(content_id("I would never say such a terrible thing to you"))
+    near, same = (
+        "i would never say such a terrible thing to you!",
+        "I would never say such a terrible thing to you",
+    )
+    live.bot.add(near, same, "opera", contexts=[["a terrible thing"]])
+    successor = live.load(str(other))
+    assert ResponseBank.load(other / "bank").log == there.log, "loading writes nothing"
+    live.settle(successor, live.adopt(successor))
+    banned = {content_id(near), content_id(same)}
+    assert banned <= set(live.bot.bank.forbidden)
+    reply = live.bot.reply(["a terrible thing"], candidates=20)
+    assert banned.isdisjoint(candidate.response_id for candidate in reply.candidates)
+    assert content_id("opera") in {candidate.response_id for candidate in reply.candidates}
+
+
+def test_near_duplicates_of_what_is_banned_during_a_swap_are_banned_after_it(tmp_path: Path) -> None:
+    home = save_bot(tmp_path / "home", source="human")
+    other = save_bot(tmp_path / "other", source="human!")
+    live = LiveBot.open(home)
+    successor = live.load(str(other))
+    live.bot.bank.ban(id_of("tea"))
+    replaced = live.adopt(successor)
+    assert id_of("tea") in live.bot.bank.forbidden
+    live.settle(successor, replaced)
+    assert id_of("tea", "human!") in live.bot.bank.forbidden
+    assert len(live.bot.bank.forbidden) == 2
+
+
+def test_a_decision_about_a_carried_addition_holds(tmp_path: Path) -> None:
+    near, banned = "i would never say such a thing to you!", "I would never say such a thing to you"
+    new = bank_with(tmp_path / "new", "d e f", banned, changes=(change("ban", banned, 1),))
+    for name, decision in (("undecided", ()), ("decided", (change("keep", near, 3),))):
+        old = bank_with(tmp_path / name, "d e f", changes=(change("add", near, 2, sources=("x",)), *decision))
+        bans = bans_to_carry(handed_over(old.log, new.log), new)
+        assert [ban.text for ban in bans] == ([] if decision else [near])

@@ -105,8 +105,11 @@ def test_a_log_that_is_damaged_while_it_serves_is_named_to_the_operator_alone(
         refused(answer, 503)
         assert str(tmp_path) not in answer.text
         [record] = [record for record in caplog.records if record.getMessage() == "damaged"]
+        assert str(tmp_path) not in refused(client.get("/readyz"), 503)
+        assert client.get("/healthz").status_code == 200
         assert str(log) in record.fields["error"]  # type: ignore[attr-defined]
         log.write_text(whole)
+        assert client.get("/readyz").status_code == 200
         mended = client.post("/reply", json=ASKING)
         assert mended.status_code == 200
         assert mended.json()["response_id"] != TEA
@@ -123,6 +126,7 @@ def test_a_fault_of_ours_is_500_without_a_trace_and_the_next_reply_comes(
         answer = client.post("/reply", json=ASKING)
         message = refused(answer, 500)
         assert "secret" not in message
+        assert len(answer.headers["x-request-id"]) == 32
         assert "ZeroDivision" not in message
     assert client.post("/reply", json=ASKING).status_code == 200
     assert "g2r_failures_total 1.0" in client.get("/metrics").text
@@ -136,6 +140,17 @@ def test_a_fault_of_ours_is_500_without_a_trace_and_the_next_reply_comes(
     assert line["error"]["type"] == "ZeroDivisionError"
     assert "broken" in line["error"]["places"][-1]
     assert "secret words" in json.loads(JsonFormatter(text=True).format(record))["error"]["message"]
+
+
+def test_every_answer_has_an_id(client: TestClient) -> None:
+    answers = [
+        client.get("/"), client.get("/docs"), client.get("/openapi.json"), client.get("/metrics"), client.get("/nowhere"),
+        client.delete("/reply"), client.post("/reply", json=ASKING), client.post("/reply", json={}),
+        client.post("/reply", content=b"x" * 300_000), client.get("/admin/bank/list"),
+        client.post("/reply", content=b"x", headers={"Transfer-Encoding": "chunked"}),
+    ]  # fmt: skip
+    assert {answer.status_code for answer in answers} == {200, 401, 404, 405, 413, 415, 422}
+    assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
 
 
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
@@ -217,8 +232,12 @@ def test_health_page_and_description(client: TestClient, bot: Bot) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert client.get("/chat.js").headers["content-type"].startswith("text/javascript")
-    for path in ("/docs", "/redoc"):  # FastAPI's, which load scripts from elsewhere
-        refused(client.get(path), 404)
+    refused(client.get("/redoc"), 404)
+    for path in ("/docs", "/docs.js", "/docs.css"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "https://" not in page.text, "FastAPI's pages load scripts from elsewhere"
     described = client.get("/openapi.json").json()
     assert {"/reply", "/v1/chat/completions", "/v1/models", "/healthz", "/admin/swap"} <= set(
         described["paths"]

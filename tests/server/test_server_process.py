@@ -155,6 +155,8 @@ def test_bytes_that_are_no_request(server: BotServer, raw: bytes) -> None:
         answer = connection.recv(4096)
     assert 400 <= status_of(answer) < 500
     assert b"Traceback" not in answer
+    assert b"x-request-id: " in answer.lower()
+    assert b'"error"' in answer
     assert server.call("/healthz")[0] == 200
 
 

@@ -11,6 +11,7 @@ from g2r.duplicates import likeness, near_duplicate_groups
 
 SAME_RESPONSE = 0.85
 """Jaccard likeness from which a response counts as one that was banned."""
+_CONTRARY = {"ban": "unban", "unban": "ban", "tag": "untag", "untag": "tag"}
 
 
 def like_forbidden(texts: Sequence[str], forbidden: Mapping[str, str]) -> dict[int, str]:
@@ -47,14 +48,38 @@ def near_duplicate_bans(
 
     A response about which `changes` hold a decision is left as it is.
     """
-    decided = decided_on(changes)
     if not forbidden:
         return []
-    texts = built.texts
+    return bans_of_like(
+        [built.response_id(row) for row in range(len(built))], built.texts, forbidden, changes
+    )
+
+
+def bans_of_like(
+    response_ids: Sequence[str], texts: Sequence[str], forbidden: Mapping[str, str], changes: Iterable[Change]
+) -> list[Change]:
+    """Bans for those of some responses that are near duplicates of forbidden texts, as `near_duplicate_bans`."""
+    decided = decided_on(changes)
     return [
-        Change("ban", built.response_id(row), f"near duplicate of banned {banned}", text=texts[row])
-        for row, banned in like_forbidden(texts, forbidden).items()
-        if built.response_id(row) not in decided
+        Change("ban", response_ids[place], f"near duplicate of banned {banned}", text=texts[place])
+        for place, banned in like_forbidden(texts, forbidden).items()
+        if response_ids[place] not in decided
+    ]
+
+
+def handed_over(changes: Iterable[Change], there: Sequence[Change]) -> list[Change]:
+    """Of the changes to one bank those that another one lacks, whose own changes are `there`, in order.
+
+    Left out are those whose contrary stands there with a later date.
+    """
+    dates: defaultdict[tuple[str, str, tuple[str, ...]], str] = defaultdict(str)
+    for change in there:  # not ordered by date: what was carried stands after what was decided later
+        made = (change.response_id, change.action, change.tags)
+        dates[made] = max(dates[made], change.at)
+    return [
+        change
+        for change in not_among(changes, there)
+        if dates.get((change.response_id, _CONTRARY.get(change.action, ""), change.tags), "") <= change.at
     ]
 
 

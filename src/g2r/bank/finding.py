@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from g2r.bank.responses import ResponseBank
-from g2r.bank.rows import ADDED, BankResponse
+from g2r.bank.rows import ADDED
+from g2r.bank.state import BankState
 from g2r.duplicates import jaccard, normal_form, shingles
 from g2r.errors import InputError
 
@@ -31,26 +35,36 @@ class Wanted:
     added: bool = False
     contains: str = ""
 
-    def takes(self, response: BankResponse, *, banned: bool) -> bool:
-        """Whether a response is meant, its place in the bank aside."""
-        return (
-            self.tags <= response.tags
-            and self.without.isdisjoint(response.tags)
-            and (not self.sources or not self.sources.isdisjoint(response.sources))
-            and (self.banned is None or self.banned == banned)
-            and self.contains.casefold() in response.text.casefold()
-        )
-
 
 def rows_of(bank: ResponseBank, wanted: Wanted) -> list[int]:
-    """The rows of the responses that are meant, ascending."""
-    banned, fresh = bank.banned, bank.fresh
-    return [
-        row
-        for row, response in enumerate(bank)
-        if (not wanted.added or row in fresh or ADDED in response.sources)
-        and wanted.takes(response, banned=bool(banned[row]))
-    ]
+    """The rows of the responses that are meant, ascending.
+
+    What costs little is looked at first: of a large bank few responses are read with their provenance.
+    """
+    held = bank.state
+    rows = [int(row) for row in np.flatnonzero(_fitting(held, wanted))]
+    if wanted.contains:
+        letters, texts = wanted.contains.casefold(), bank.texts
+        rows = [row for row in rows if letters in texts[row].casefold()]
+    if wanted.sources:
+        rows = [row for row in rows if not wanted.sources.isdisjoint(bank[row].sources)]
+    if wanted.added:
+        rows = [row for row in rows if row in held.fresh or ADDED in bank[row].sources]
+    return rows
+
+
+def _fitting(held: BankState, wanted: Wanted) -> NDArray[np.bool_]:
+    """Which rows fit by ban and tags: (responses,)."""
+    fitting = (
+        np.ones(len(held.banned), dtype=np.bool_) if wanted.banned is None else held.banned == wanted.banned
+    )
+    if wanted.tags:
+        tagged = np.zeros(len(fitting), dtype=np.bool_)
+        tagged[[row for row, has in held.tags.items() if wanted.tags <= has]] = True
+        fitting &= tagged
+    if wanted.without:
+        fitting[[row for row, has in held.tags.items() if not wanted.without.isdisjoint(has)]] = False
+    return fitting
 
 
 def resolve(bank: ResponseBank, name: str) -> str:

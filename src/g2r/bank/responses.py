@@ -23,12 +23,13 @@ from g2r.bank.rows import (
     BankResponse,
     addition,
     clean_tags,
+    cleaned,
     collect_responses,
     hash_rows,
     row_of,
     tag_set,
 )
-from g2r.bank.state import replay, state_of
+from g2r.bank.state import BankState, replay, state_of
 from g2r.bank.table import BankTable
 from g2r.config import IndexConfig, parse_config
 from g2r.dialogue import Example
@@ -153,6 +154,15 @@ class ResponseBank(Sequence[BankResponse]):
         return self._changes.folder
 
     @property
+    def state(self) -> BankState:
+        """What holds now, as one: who needs several parts that belong together takes this once."""
+        return self._changes.state
+
+    def after(self, changes: Sequence[Change]) -> BankState:
+        """What would hold after further changes; none is made."""
+        return self._changes.after(changes)
+
+    @property
     def fresh(self) -> Mapping[int, BankResponse]:
         """The rows whose keys an index of the built rows lacks: added ones, and those given further contexts.
 
@@ -178,7 +188,7 @@ class ResponseBank(Sequence[BankResponse]):
     @property
     def revision(self) -> int:
         """How many changes hold; grows with each, for those who keep something derived from them."""
-        return len(self._changes.made)
+        return self._changes.state.revision
 
     def allowed(self, tags: Collection[str] = (), *, without: Collection[str] = ()) -> NDArray[np.bool_]:
         """Which rows may be said: not banned, carrying every one of `tags` and none of `without`.
@@ -238,13 +248,14 @@ class ResponseBank(Sequence[BankResponse]):
     def record(self, changes: Sequence[Change]) -> None:
         """Make changes, all or none; on disk when this returns, if the bank has a folder.
 
-        Additions that add nothing leave no line in the log.
+        Additions that add nothing leave no line in the log. Control characters do not get into it.
 
         Raises:
             InputError: a change names no response of the bank, or adds a near duplicate of a banned one.
             ArtifactError: the log cannot be written.
         """
         self.refresh()
+        changes = [cleaned(change) for change in changes]
         adding = [change for change in changes if change.action == "add"]
         for place, banned in like_forbidden([change.text for change in adding], self.forbidden).items():
             raise InputError(

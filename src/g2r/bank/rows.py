@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -238,20 +238,33 @@ def addition(
     """The change that adds a response, its text, contexts and tags cleaned.
 
     Raises:
-        InputError: a text, context or tag is blank, or something else than text.
+        InputError: a text, context, tag or source is blank, or a text something else.
     """
-    cleaned = clean_text(text) if isinstance(text, str) else ""
-    if not cleaned:
+    said = clean_text(text) if isinstance(text, str) else ""
+    if not said:
         raise InputError(f"a response is {text!r:.60}; expected text to say")
+    written_by = tuple(map(clean_text, sources))
+    if "" in written_by:
+        raise InputError(f"a source of {said!r:.60} is blank; expected who wrote it")
     return Change(
         "add",
-        content_id(cleaned),
+        content_id(said),
         reason,
         tags=clean_tags(tags),
         by=by,
-        text=cleaned,
+        text=said,
         contexts=tuple(dict.fromkeys(check_turns(turns) for turns in contexts)),
-        sources=tuple(sources),
+        sources=written_by,
+    )
+
+
+def cleaned(change: Change) -> Change:
+    """A change whose words hold no control characters, which a terminal would obey when it shows the log."""
+    return replace(
+        change,
+        reason=clean_text(change.reason),
+        by=clean_text(change.by),
+        tags=tuple(map(clean_text, change.tags)),
     )
 
 

@@ -26,6 +26,7 @@ class BankState:
         added: rows of the added responses, by id.
         forbidden: text of every banned response by id, whether the bank has a row of it (any more) or not;
             "" where the log does not tell.
+        revision: how many changes led here.
         masks: what `allowed` made.
     """
 
@@ -34,6 +35,7 @@ class BankState:
     fresh: Mapping[int, BankResponse] = field(default_factory=dict)
     added: Mapping[str, int] = field(default_factory=dict)
     forbidden: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 0
     masks: dict[tuple[frozenset[str], frozenset[str]], NDArray[np.bool_]] = field(
         default_factory=dict, repr=False
     )
@@ -107,6 +109,7 @@ def replay(state: BankState, changes: Sequence[Change], built: BankTable) -> Ban
         fresh if rows_changed else state.fresh,
         added,
         forbidden,
+        state.revision + len(changes),
     )
 
 

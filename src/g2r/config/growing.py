@@ -14,3 +14,6 @@ class GrowConfig(GenerateConfig):
     near_duplicates: float = Field(
         0.85, gt=0, le=1, description="Jaccard likeness from which two responses are one."
     )
+    max_proposals: int = Field(
+        10_000, ge=1, description="With so many proposals in the file no further ones are written."
+    )

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from g2r.bank import ResponseBank
+from g2r.bank.finding import Wanted, rows_of
 from g2r.bot import Bot
 from g2r.server.logs import log
 from g2r.server.models import (
@@ -132,7 +133,7 @@ async def add(asked: AddRequest, request: Request) -> Added:
         told = [_response(bot.bank, response.response_id) for response in new]
         return Added(responses=told, bank_version=bot.bank.version, bank_revision=bot.bank.revision)
 
-    added = await service.change(make)
+    added = await service.add(make)
     service.metrics.changes.labels("add").inc(len(added.responses))
     log("changed", action="add", response_ids=[response.response_id for response in added.responses])
     return added
@@ -223,14 +224,8 @@ def _unknown(response_id: str) -> RefusedError:
 def _page(
     bank: ResponseBank, contains: str, tag: str, banned: bool | None, offset: int, limit: int
 ) -> ResponsePage:
-    wanted, is_banned = contains.casefold(), bank.banned
-    rows = [
-        row
-        for row in range(len(is_banned))
-        if (banned is None or is_banned[row] == banned)
-        and (not wanted or wanted in bank.text(row).casefold())
-        and (not tag or tag in bank[row].tags)
-    ]
+    wanted = Wanted(tags=frozenset({tag} if tag else ()), banned=banned, contains=contains)
+    rows, is_banned = rows_of(bank, wanted), bank.banned
     return ResponsePage(
         bank_version=bank.version,
         total=len(rows),

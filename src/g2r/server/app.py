@@ -16,10 +16,11 @@ from g2r.server.limits import BodyLimit
 from g2r.server.live import LiveBot
 from g2r.server.logs import RequestLog, log
 from g2r.server.models import ErrorBody
-from g2r.server.refusals import RefusedError, answer_errors
+from g2r.server.refusals import answer_errors
 from g2r.server.service import Service
 
 _STATIC = Path(__file__).with_name("static")
+_PAGES = {"index.html": "/", "docs.html": "/docs"}
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -38,9 +39,10 @@ def create_app(
     Args:
         bot: who answers; a LiveBot can be swapped and remembers it.
         config: the limits.
-        admin_key: opens /admin to `Authorization: Bearer KEY`; without a key there are no such routes.
+        admin_key: opens /admin to `Authorization: Bearer KEY`; without a key, or with a blank one, there are no
+            such routes. White space around it, such as the line end of a file of secrets, is no part of it.
     """
-    config = config or ServeConfig()
+    config, key = config or ServeConfig(), (admin_key or "").strip()
     live = bot if isinstance(bot, LiveBot) else LiveBot(bot)
     service = Service(live, config)
 
@@ -53,7 +55,7 @@ def create_app(
             bank_version=live.bot.bank.version,
             responses=len(live.bot.bank),
             place=live.place and {"bot": str(live.place.bot), "bank": str(live.place.bank)},
-            admin=bool(admin_key),
+            admin=bool(key),
             calibrated=live.bot.calibration is not None,
         )
         yield
@@ -66,7 +68,7 @@ def create_app(
         version=version("g2r"),
         lifespan=answering,
         redirect_slashes=False,
-        docs_url=None,  # FastAPI's pages load scripts from elsewhere, beside a field for the admin key
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere, beside a field for the admin key: see docs.html
         redoc_url=None,
         responses={status: {"model": ErrorBody} for status in (400, 413, 415, 422, 503)},
     )
@@ -75,22 +77,19 @@ def create_app(
     app.include_router(replies.router)
     app.include_router(openai_api.router)
     app.include_router(health.router)
-    if admin_key:
-        app.include_router(admin_router(admin_key))
-    _add_page(app)
+    if key:
+        app.include_router(admin_router(key))
+    _add_pages(app)
 
-    def count(refusal: RefusedError) -> None:
-        service.metrics.refused.labels(refusal.reason).inc()
-
-    app.add_middleware(BodyLimit, config=config, count=count)
+    app.add_middleware(BodyLimit, config=config, count=service.metrics.count_refusal)
     app.add_middleware(RequestLog)
     return app
 
 
-def _add_page(app: FastAPI) -> None:
-    """Serve the web chat: its page at /, the files that it loads beside it."""
+def _add_pages(app: FastAPI) -> None:
+    """Serve the web chat at /, the description of the API at /docs, and the files that they load beside them."""
     for file in sorted(_STATIC.glob("*.*")):
-        app.add_route("/" if file.name == "index.html" else f"/{file.name}", _sender(file))
+        app.add_route(_PAGES.get(file.name, f"/{file.name}"), _sender(file))
 
 
 def _sender(file: Path) -> Callable[[Request], Awaitable[Response]]:

@@ -45,7 +45,7 @@ class Fallback:
     """Answers in the bot's place and logs what it had no reply to.
 
     The LLM is asked only where the request names no tags, which it could not obey. Where it fails, is late, is cut
-    off, or says what is banned, the safe line is said. Its answer is never served from the bank before a person
+    off, says what is banned, or is asked by too many already, the safe line is said. Its answer is never served from the bank before a person
     has accepted it (`g2r grow`).
     """
 
@@ -61,11 +61,14 @@ class Fallback:
         self._metrics = metrics
         self._model = _Model(config) if config.fallback == "llm" else None
         self._misses: MissLog | None = None
+        self._why_lost = ""
 
     def start(self) -> None:
         """Begin to log, where the served bot has a folder."""
         if self._live.home:
-            self._misses = MissLog(self._live.home / MISSES_FILE, lost=self._lose)
+            self._misses = MissLog(
+                self._live.home / MISSES_FILE, most_bytes=self._config.max_misses_bytes, lost=self._lose
+            )
 
     async def stop(self) -> None:
         """Write what waits, and close connections."""
@@ -114,8 +117,11 @@ class Fallback:
         return replace(miss, turns=question.turns, proposed=proposed, source=source)
 
     def _lose(self, count: int, why: str) -> None:
+        """Count every miss that is lost, and tell why when that changes: a log that is full stays full."""
         self._metrics.lost_misses.inc(count)
-        log("misses lost", count=count, error=why)
+        if why != self._why_lost:
+            self._why_lost = why
+            log("misses lost", count=count, error=why)
 
 
 class _Model:
@@ -130,6 +136,7 @@ class _Model:
                 "or name the variable that holds the key with --fallback-key-env"
             )
         self._config = config
+        self._asked = 0
         self._endpoint = Endpoint(
             OpenAITeacherConfig(
                 model=config.fallback_model,
@@ -145,8 +152,17 @@ class _Model:
         """One response, cleaned.
 
         Raises:
-            TeacherError: it failed, was late, wrote nothing, or was cut off.
+            TeacherError: it failed, was late, wrote nothing, or was cut off; or too many wait for it already.
         """
+        if self._asked >= self._config.max_fallbacks:
+            raise TeacherError(f"{self._asked} conversations wait for it already")
+        self._asked += 1
+        try:
+            return await self._write(context)
+        finally:
+            self._asked -= 1
+
+    async def _write(self, context: Context) -> str:
         from g2r.teachers.openai import chat_messages
 
         body: dict[str, Any] = {

@@ -20,9 +20,11 @@ async def healthz() -> Health:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Health:
-    """Conversations are accepted; 503 while the server stops."""
-    if not service_of(request).batcher.running:
+    """Conversations are accepted; 503 while the server stops, or while the bank's log cannot be read."""
+    service = service_of(request)
+    if not service.batcher.running:
         raise RefusedError.stopping()
+    await run_in_threadpool(service.live.bot.bank.refresh)
     return Health(status="ready")
 
 

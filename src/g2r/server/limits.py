@@ -43,7 +43,7 @@ def check_conversation(turns: Sequence[str], candidates: int, config: ServeConfi
 class BodyLimit:
     """ASGI middleware: a body is read whole before it is served, if it is small enough and comes in time."""
 
-    def __init__(self, app: ASGIApp, *, config: ServeConfig, count: Callable[[RefusedError], None]) -> None:
+    def __init__(self, app: ASGIApp, *, config: ServeConfig, count: Callable[[str], None]) -> None:
         self.app = app
         self._config = config
         self._count = count
@@ -98,5 +98,5 @@ class BodyLimit:
         return b"".join(parts)
 
     async def _refuse(self, refusal: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:
-        self._count(refusal)
+        self._count(refusal.reason)
         await refusal.response()(scope, receive, send)

@@ -2,14 +2,15 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from g2r.artifacts import replacing
-from g2r.bank import ResponseBank
-from g2r.bank.carrying import near_duplicate_bans, not_among
+from g2r.bank import Change, ResponseBank
+from g2r.bank.carrying import bans_of_like, handed_over, not_among
 from g2r.bank.log import LOG_FILE, append_changes
 from g2r.bot import Bot
 from g2r.dialogue import Context
@@ -18,7 +19,6 @@ from g2r.reply import Reply
 
 SWAPPED_FILE = "swapped.json"
 _PROBE = ("hi, how are you?",)
-_CONTRARY = {"ban": "unban", "unban": "ban", "tag": "untag", "untag": "tag"}
 
 
 Rules = tuple[frozenset[str], frozenset[str], int]
@@ -57,11 +57,28 @@ class Place:
         return Bot.load(self.bot, bank=str(self.bank.resolve()))
 
 
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A bot that was loaded and tried, and may take over.
+
+    Attributes:
+        bot: who.
+        place: where from.
+        seen: how many changes of the replaced bank were looked at.
+        bans: of near duplicates, which go with those changes.
+    """
+
+    bot: Bot
+    place: Place
+    seen: int
+    bans: tuple[Change, ...]
+
+
 class LiveBot:
     """The bot that answers now.
 
-    Replies are made in one thread while changes are made in another; of the changes (`change`, `adopt`) only
-    one at a time may be under way. A swap is written to `swapped.json` in the folder that the server was
+    Replies are made in one thread while changes are made in others; no change of the bank may be under way
+    while another bot is adopted. A swap is written to `swapped.json` in the folder that the server was
     started on: started again after a crash, it serves what it served.
     """
 
@@ -114,8 +131,8 @@ class LiveBot:
             replies.update(zip(numbers, batch, strict=True))
         return [replies[number] for number in range(len(questions))]
 
-    def load(self, path: str) -> tuple[Bot, Place]:
-        """Load what `path` names, beside the bot that answers, and try it with a reply.
+    def load(self, path: str) -> Successor:
+        """Load what `path` names, beside the bot that answers, and try it with a reply; nothing is written.
 
         Raises:
             InputError: it names neither a whole bot nor a bank for the student that is served.
@@ -123,10 +140,14 @@ class LiveBot:
         """
         place = self._find(path)
         bot = place.load()
-        bot.reply(_PROBE)  # one that cannot answer is found before anything is written to its log
-        carry_changes(self._bot.bank, bot.bank)
-        bot.reply(_PROBE)  # encodes what was carried over
-        return bot, place
+        bot.reply(_PROBE)
+        old = self._bot.bank
+        old.refresh()
+        seen = old.log
+        missing = handed_over(seen, bot.bank.log)
+        bans = bans_to_carry(missing, bot.bank)
+        bot.prepare([*missing, *bans])
+        return Successor(bot, place, len(seen), tuple(bans))
 
     def _find(self, path: str) -> Place:
         try:
@@ -142,49 +163,80 @@ class LiveBot:
             "or one with responses.parquet and index"
         )
 
-    def adopt(self, bot: Bot, place: Place) -> Bot:
-        """Let `bot`, loaded from `place`, answer from now on; return the one it replaces.
+    def adopt(self, successor: Successor) -> Bot:
+        """Let a bot that was loaded answer from now on; return the one it replaces.
 
-        What was changed in the old bank holds in the new one, where that knows nothing newer.
+        What was changed in the old bank holds in the new one, where that knows nothing newer. Near duplicates
+        of what was banned since the other was loaded are left to `settle`: no ban waits for a search of them.
 
         Raises:
-            ArtifactError: the changes or the swap cannot be written; the old bot goes on answering.
+            ArtifactError: the changes or the swap cannot be written; the old bot goes on answering, and the log
+                of the new bank is as it was.
         """
-        carry_changes(self._bot.bank, bot.bank)
-        if self._home:
-            with replacing(self._home / SWAPPED_FILE) as new:
-                new.write_text(json.dumps({"bot": str(place.bot), "bank": str(place.bank)}) + "\n")
-        replaced, self._bot, self._place = self._bot, bot, place
+        bot, old, new = successor.bot, self._bot.bank, successor.bot.bank
+        with self._remembered(successor.place):
+            old.refresh()
+            new.refresh()
+            carry([*handed_over(old.log, new.log), *not_among(successor.bans, new.log)], new)
+        bot.refresh()
+        replaced, self._bot, self._place = self._bot, bot, successor.place
         return replaced
 
+    def settle(self, successor: Successor, replaced: Bot) -> None:
+        """Ban near duplicates of what was banned in the replaced bank while its successor was loading.
 
-def carry_changes(old: ResponseBank, new: ResponseBank) -> None:
-    """Add to the log of `new`, a bank with a folder, the changes of `old` that it lacks.
+        Raises:
+            ArtifactError: the log cannot be written.
+        """
+        carry(bans_to_carry(replaced.bank.log[successor.seen :], successor.bot.bank), successor.bot.bank)
 
-    Left out are those whose contrary stands there with a later date. What is banned takes its near duplicates
-    in `new` with it.
+    @contextmanager
+    def _remembered(self, place: Place) -> Iterator[None]:
+        """Have a swap on disk when the body has ended; what may fail is tried before the body begins.
+
+        Raises:
+            ArtifactError: it cannot be written.
+        """
+        if not self._home:
+            yield
+            return
+        path = self._home / SWAPPED_FILE
+        if path.is_dir():
+            raise ArtifactError(f"{path} is a folder, expected a file or nothing; remove it")
+        with replacing(path) as new:
+            new.write_text(json.dumps({"bot": str(place.bot), "bank": str(place.bank)}) + "\n")
+            yield
+
+
+def bans_to_carry(missing: Sequence[Change], new: ResponseBank) -> list[Change]:
+    """The bans of near duplicates that go with the changes that are carried to another bank.
+
+    A carried ban takes its near duplicates in `new` with it; a carried addition is banned if it is a near
+    duplicate of what is banned there. A response about which somebody decided is left as it is.
+    """
+    forbidden = new.after(missing).forbidden
+    carried = {c.response_id: c.text for c in missing if c.action == "ban" and c.response_id in forbidden}
+    stood = {response_id: text for response_id, text in new.forbidden.items() if response_id in forbidden}
+    added = {
+        c.response_id: c.text for c in missing if c.action == "add" and new.built.find(c.response_id) is None
+    }
+    decisions = [*new.log, *missing]
+    there = [new.response_id(row) for row in range(len(new))] if carried else []
+    texts = new.texts if carried else []
+    return [
+        *bans_of_like(there, texts[: len(there)], carried, decisions),
+        *bans_of_like(list(added), list(added.values()), stood, decisions),
+    ]
+
+
+def carry(changes: Sequence[Change], new: ResponseBank) -> None:
+    """Add changes to the log of a bank that has a folder, as they are.
 
     Raises:
-        ArtifactError: a log cannot be read or written.
+        ArtifactError: the log cannot be written; nothing is added.
     """
-    old.refresh()
-    new.refresh()
-    dates: defaultdict[tuple[str, str, tuple[str, ...]], str] = defaultdict(str)
-    for change in new.log:  # not ordered by date: what was carried stands after what was decided later
-        made = (change.response_id, change.action, change.tags)
-        dates[made] = max(dates[made], change.at)
-    missing = [
-        change
-        for change in not_among(old.log, new.log)
-        if dates.get((change.response_id, _CONTRARY.get(change.action, ""), change.tags), "") <= change.at
-    ]
-    if missing and new.folder:
-        banned = {change.response_id for change in missing if change.action == "ban"}
-        forbidden = {
-            response_id: text for response_id, text in old.forbidden.items() if response_id in banned
-        }
-        near = near_duplicate_bans(new.built, forbidden, [*new.log, *missing])
-        append_changes(new.folder / LOG_FILE, [*missing, *near])
+    if changes and new.folder:
+        append_changes(new.folder / LOG_FILE, changes)
         new.refresh()
 
 

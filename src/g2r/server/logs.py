@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("g2r.server")
 
+REQUEST_ID = "X-Request-ID"
 _LONGEST_PATH = 100
 _noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
 
@@ -29,6 +30,12 @@ def note(**fields: Any) -> None:
 def log(event: str, **fields: Any) -> None:
     """Write one line."""
     logger.info(event, extra={"fields": fields})
+
+
+def request_id() -> str:
+    """The id of the request that is being served, a new one outside of any."""
+    noted = _noted.get()
+    return str(noted["request_id"]) if noted else uuid.uuid4().hex
 
 
 class JsonFormatter(logging.Formatter):
@@ -84,7 +91,7 @@ class RequestLog:
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
                 fields["status"] = message["status"]
-                given = (b"x-request-id", fields["request_id"].encode())
+                given = (REQUEST_ID.lower().encode(), fields["request_id"].encode())
                 message = {**message, "headers": [*message["headers"], given]}
             await send(message)
 

@@ -58,6 +58,10 @@ class Metrics:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
 
+    def count_refusal(self, reason: str) -> None:
+        """One more request is refused."""
+        self.refused.labels(reason).inc()
+
     def page(self, bot: Bot) -> bytes:
         """The page of /metrics for the bot that is served now."""
         self._bank.info({"version": bot.bank.version, "student": bot.encoder.fingerprint})

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from g2r.errors import ArtifactError, G2RError, InputError
-from g2r.server.logs import log
+from g2r.server.logs import REQUEST_ID, log, request_id
 from g2r.server.metrics import Metrics
 from g2r.server.models import ErrorBody, ErrorDetail
 
@@ -49,6 +49,10 @@ class RefusedError(G2RError):
     @classmethod
     def overloaded(cls) -> Self:
         return cls._later("more requests than this server can answer in time", reason="overloaded")
+
+    @classmethod
+    def crowded(cls) -> Self:
+        return cls._later("more connections than this server takes", reason="connections")
 
     @classmethod
     def stopping(cls) -> Self:
@@ -94,7 +98,7 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
     """Have every error of the app answered as a `RefusedError`, and counted."""
 
     def refuse(refusal: RefusedError) -> Response:
-        metrics.refused.labels(refusal.reason).inc()
+        metrics.count_refusal(refusal.reason)
         return refusal.response()
 
     @app.exception_handler(RefusedError)
@@ -126,7 +130,12 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
     async def failed(request: Request, error: Exception) -> Response:
         """Of a fault of ours the client learns nothing; the log has it."""
         metrics.failures.inc()
-        return RefusedError(500, "this server failed; its log says why", kind="server_error").response()
+        return RefusedError(
+            500,
+            "this server failed; its log says why",
+            kind="server_error",
+            headers={REQUEST_ID: request_id()},  # Starlette answers this one outside of all middleware
+        ).response()
 
 
 def _of_validation(request: Request, problem: Mapping[str, Any]) -> RefusedError:

@@ -10,7 +10,9 @@ from fastapi import FastAPI
 
 from g2r.config import ServeConfig
 from g2r.errors import InputError
+from g2r.server.connections import bounded
 from g2r.server.logs import write_logs
+from g2r.server.service import Service
 
 _BACKLOG = 2048
 
@@ -41,9 +43,11 @@ def address_of(listener: socket.socket) -> str:
 def serve(app: FastAPI, listener: socket.socket, config: ServeConfig) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted and return."""
     write_logs(text=config.log_text)
+    service: Service = app.state.service
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=bounded(config, service.metrics.count_refusal),
             log_config=None,
             access_log=False,
             server_header=False,

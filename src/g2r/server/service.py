@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
@@ -60,7 +62,8 @@ class Service:
         self.metrics = Metrics()
         self.fallback = Fallback(live, config, self.metrics)
         self.batcher: Batcher[Question, Reply] = Batcher(self._answer, config)
-        self._changing = asyncio.Lock()
+        self._changing = CapacityLimiter(1)
+        self._adding = asyncio.Lock()
         self._swapping = asyncio.Lock()
         self.metrics.queue_length.set_function(lambda: len(self.batcher))
 
@@ -99,19 +102,31 @@ class Service:
         return said
 
     async def change(self, make: Callable[[Bot], Result]) -> Result:
-        """Change the bot that answers now, or its bank; one change at a time, beside the replies.
+        """Change the bot that answers now, or its bank: what takes moments alone, a ban above all.
+
+        One change at a time, beside the replies, in a thread that nothing else takes.
 
         Raises:
             RefusedError: what was to be written cannot be. Whatever `make` raises.
         """
-        async with self._changing:
-            try:
-                return await run_in_threadpool(lambda: make(self.live.bot))
-            except ArtifactError as error:
-                log("change refused", error=str(error))
-                raise RefusedError(
-                    503, "it cannot be written, the log says why; nothing is changed", kind="server_error"
-                ) from error
+        with _written():
+            return await to_thread.run_sync(lambda: make(self.live.bot), limiter=self._changing)
+
+    async def add(self, make: Callable[[Bot], Result]) -> Result:
+        """Change the bank by what may take long, such as additions that must be encoded; other changes go on.
+
+        If another bot took over meanwhile it is done again with that one, so that nothing is lost.
+
+        Raises:
+            RefusedError: what was to be written cannot be. Whatever `make` raises.
+        """
+        async with self._adding:
+            while True:
+                bot = self.live.bot
+                with _written():
+                    made = await run_in_threadpool(make, bot)
+                if await self._still_serves(bot):
+                    return made
 
     async def swap(self, path: str) -> tuple[Bot, Bot]:
         """Serve what `path` names from now on; return it, and what it replaces.
@@ -121,7 +136,7 @@ class Service:
         """
         async with self._swapping:
             try:
-                bot, place = await run_in_threadpool(self.live.load, path)
+                successor = await run_in_threadpool(self.live.load, path)
             except G2RError as error:
                 log("swap refused", error=type(error).__name__, message=str(error))
                 raise RefusedError(
@@ -129,7 +144,16 @@ class Service:
                     f"it cannot be served ({type(error).__name__}, the log says why); nothing is changed",
                     param="path",
                 ) from error
-            return bot, await self.change(lambda _: self.live.adopt(bot, place))
+            replaced = await self.change(lambda _: self.live.adopt(successor))
+            try:
+                await run_in_threadpool(self.live.settle, successor, replaced)
+            except ArtifactError as error:
+                log("near duplicates of the latest bans are not banned", error=str(error))
+            return successor.bot, replaced
+
+    async def _still_serves(self, bot: Bot) -> bool:
+        """Asked in turn with the changes: what was written before it asks, a swap that comes later carries over."""
+        return await self.change(lambda current: current is bot)
 
     def _record(self, context: Sequence[str], said: Said) -> None:
         (self.metrics.abstentions if said.reply.abstained else self.metrics.replies).inc()
@@ -145,6 +169,18 @@ class Service:
         )
         if self.config.log_text:
             note(turns=context, text=said.text)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Refuse a change that cannot be written."""
+    try:
+        yield
+    except ArtifactError as error:
+        log("change refused", error=str(error))
+        raise RefusedError(
+            503, "it cannot be written, the log says why; nothing is changed", kind="server_error"
+        ) from error
 
 
 def _timings(reply: Reply, waited: float, beyond: float, fallback: str) -> Mapping[str, float]:
