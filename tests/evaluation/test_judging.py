@@ -1,5 +1,7 @@
 """Orderings of rated lists side by side, against plain loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,12 +53,21 @@ def test_contexts_of_the_candidates_and_of_no_others():
 
 
 def test_plain_scorers_know_words_vectors_and_keys():
-    texts = {text for item in LISTS for text in item.candidates}
-    scorers = plain_scorers(WordEncoder(), EXAMPLES, texts)
+    scorers = plain_scorers(WordEncoder(), EXAMPLES, LISTS[1:])
     assert list(scorers) == ["BM25", "response key", "context keys"]
-    keys = scorers["context keys"]([LISTS[0].context], [LISTS[0].candidates])[0]
+    keys = scorers["context keys"]([("do you like tea",)], [LISTS[0].candidates])[0]
     assert keys[0] == pytest.approx(1.0, abs=1e-5)
     assert keys[1] == 0
-    assert list(plain_scorers(WordEncoder(), [], texts)) == ["BM25", "response key"]
+    assert list(plain_scorers(WordEncoder(), [], LISTS)) == ["BM25", "response key"]
+
+
+def test_context_keys_are_neither_those_of_the_lists_nor_held_out():
+    """A list's own context would find the response that was written for it."""
+    scorers = plain_scorers(WordEncoder(), EXAMPLES, LISTS)
+    keys = scorers["context keys"]([("do you like tea",)], [LISTS[0].candidates])[0]
+    assert 0 < keys[0] < 0.9
+    held_out = [replace(e, split=split) for e, split in zip(EXAMPLES, ("test", "test", "valid"), strict=True)]
+    assert list(plain_scorers(WordEncoder(), held_out, LISTS)) == ["BM25", "response key"]
+    scorers = plain_scorers(WordEncoder(), EXAMPLES, LISTS[:1])
     with pytest.raises(InputError, match="no judged lists"):
         compare_orderings(scorers, [])

@@ -259,3 +259,15 @@ def test_scorers_read_any_text(trained):
     long = tuple("what about topic1 ?" for _ in range(9))
     for scorer in scorers:
         assert np.isfinite(scorer.score([long, ("🙂",)], ["", "naïve " * 100])).all()
+
+
+@pytest.mark.parametrize("missing", ["good", "bad"])
+@pytest.mark.parametrize("part", ["to train on", "held out"])
+def test_rows_of_one_label_are_refused_instead_of_fitted_to_nan(missing, part):
+    vectors = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    held_out = np.arange(40) >= 30
+    labels = np.arange(40) % 2 == 0
+    labels[held_out if part == "held out" else ~held_out] = missing == "bad"
+    head = PairHead(8)
+    with pytest.raises(InputError, match=rf"\b0 {missing} .*{part}"):
+        fit(head, [vectors, vectors], labels, held_out, epochs=1, seed=0)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from g2r.judge.material import NEXT, ON_POLICY, SCORED, Material, retriever
 from g2r.judge.model import Judge
 from g2r.judge.training import learning_rate_at, phase_at, train_judge
 from g2r.training.checkpoints import workplace
-from tiny_judges import SETTINGS, dialogues, make_base, on_policy_lists, rated_examples
+from tiny_judges import NOUNS, SETTINGS, dialogues, make_base, on_policy_lists, rated_examples
 from tiny_students import make_base as make_student_base
 
 EXAMPLES = dialogues() + rated_examples()
@@ -173,3 +174,21 @@ def test_the_retriever_gives_the_nearest_training_responses(tmp_path):
         [scores[t] for t in found], sorted(scores.values(), reverse=True)[:30], rtol=1e-5
     )
     assert retriever(EXAMPLES, JudgeConfig(retriever="")) is None
+
+
+def test_contexts_of_the_lists_that_measure_train_in_no_phase():
+    lists = on_policy_lists()
+    copies = [
+        replace(e, context=item.context, dialogue_id=f"copy-{item.id}")
+        for e, item in zip(rated_examples() * 2, lists[::2] + lists[1::2], strict=True)
+    ]
+    twin = replace(lists[0], id="other-1")
+    config = JudgeConfig(**SETTINGS, valid_share=0.4)
+    material = Material.of([*dialogues(), *copies], [*lists, twin], config)
+    asked = {item.context[-2:] for item in material.valid_scored}
+    assert 0 < len(asked) < len(NOUNS)
+    for part in (material.next_utterances, material.scored, material.on_policy):
+        assert part
+        assert not asked & {item.context[-2:] for item in part}
+    kept_apart = {item.context[-2:] for item in copies} & asked
+    assert len(material.scored) == len([e for e in copies if e.context[-2:] not in kept_apart]) > 0

@@ -1,6 +1,7 @@
 """The commands of the judge: train it, and measure it on rated lists held out."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,10 +52,15 @@ def train(
     )
     with watched("judge") as progress:
         judge = train_judge(kept, on_policy=lists, output=output, config=settings, progress=progress)
+    _tell(output, judge.training, as_json=as_json)
+
+
+def _tell(output: Path, measured: Mapping[str, Any], *, as_json: bool) -> None:
+    """Tell what was made and what was measured of it."""
     if as_json:
-        print(json.dumps({"output": str(output), **judge.training}))
+        print(json.dumps({"output": str(output), **measured}))
     else:
-        errors.print(f"{output}: " + ", ".join(f"{k} {v}" for k, v in judge.training.items()), markup=False)
+        errors.print(f"{output}: " + ", ".join(f"{k} {v}" for k, v in measured.items()), markup=False)
 
 
 @judging.command()
@@ -77,10 +83,7 @@ def export(
 
     compared = [(item.context, item.candidates) for item in read_judged_lists(lists)[:most]] if lists else []
     measured = export_judge(Judge.load(judge), output, lists=compared)
-    if as_json:
-        print(json.dumps({"output": str(output), **measured}))
-    else:
-        errors.print(f"{output}: " + ", ".join(f"{k} {v}" for k, v in measured.items()), markup=False)
+    _tell(output, measured, as_json=as_json)
 
 
 @judging.command()
@@ -92,7 +95,10 @@ def measure(
     ] = None,
     examples: Annotated[
         list[Path] | None,
-        typer.Option("--examples", help="Examples that say for what contexts candidates were written."),
+        typer.Option(
+            "--examples",
+            help="Examples whose split train says for what contexts candidates were written, as in a bank.",
+        ),
     ] = None,
     base: Annotated[
         str, typer.Option("--base", help="Student or base whose response and context keys are compared.")
@@ -111,8 +117,7 @@ def measure(
 
     rated = read_judged_lists(lists, ids=read_held_out(only or ()))
     written = [example for path in examples or () for example in read_examples(path)]
-    candidates = {text for item in rated for text in item.candidates}
-    scorers = plain_scorers(MemoEncoder(BiEncoder.load(base)), written, candidates)
+    scorers = plain_scorers(MemoEncoder(BiEncoder.load(base)), written, rated)
     scorers |= {str(path): Judge.load(path).score_lists for path in judges}
     rows = compare_orderings(scorers, rated)
     if as_json:

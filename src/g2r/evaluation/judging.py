@@ -12,6 +12,7 @@ from g2r.evaluation.metrics import Floats, NotComputed
 from g2r.evaluation.scorers import Scorer, bm25_scorer, context_key_scorer, encoder_scorer
 from g2r.evaluation.selection import JudgedList, evaluate_judged
 from g2r.evaluation.significance import Estimate, bootstrap_mean
+from g2r.judge.data import without_contexts
 
 CHANCE, BEST = "random", "best possible"
 
@@ -46,10 +47,15 @@ def compare_orderings(scorers: Mapping[str, Scorer], lists: Sequence[JudgedList]
 
 
 def plain_scorers(
-    encoder: Encoder, examples: Sequence[Example], candidates: Collection[str]
+    encoder: Encoder, examples: Sequence[Example], lists: Sequence[JudgedList]
 ) -> dict[str, Scorer]:
-    """BM25, the encoder's response key, and its context keys where `examples` say what candidates answer."""
-    answered = contexts_of(examples, candidates)
+    """BM25, the encoder's response key, and its context keys where `examples` say what candidates answer.
+
+    Keys are contexts of split "train", as in a bank, without those of the lists: these would find their own
+    responses, which says nothing of other contexts.
+    """
+    bank = without_contexts([e for e in examples if e.split == "train"], [item.context for item in lists])
+    answered = contexts_of(bank, {text for item in lists for text in item.candidates})
     scorers = {"BM25": bm25_scorer(), "response key": encoder_scorer(encoder)}
     return {**scorers, "context keys": context_key_scorer(encoder, answered)} if answered else scorers
 

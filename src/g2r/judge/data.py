@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -104,12 +105,19 @@ def without_held_out(
     examples: Sequence[Example], lists: Sequence[OnPolicyList], held_out: Collection[str]
 ) -> tuple[list[Example], list[OnPolicyList]]:
     """Leave out the dialogues and lists held out, and the contexts of such lists wherever they stand."""
+    left = [e for e in examples if not is_held_out(e.dialogue_id, held_out)]
+    taken = [item.context for item in lists if is_held_out(item.id, held_out)]
     kept = [item for item in lists if not is_held_out(item.id, held_out)]
-    taken = {_ending(item.context) for item in lists if is_held_out(item.id, held_out)}
-    left = [
-        e for e in examples if not is_held_out(e.dialogue_id, held_out) and _ending(e.context) not in taken
-    ]
-    return left, kept
+    return without_contexts(left, taken), kept
+
+
+ContextT = TypeVar("ContextT", Example, OnPolicyList)
+
+
+def without_contexts(items: Sequence[ContextT], contexts: Iterable[Context]) -> list[ContextT]:
+    """Leave out what has one of these contexts, by its last two turns."""
+    taken = {_ending(context) for context in contexts}
+    return [item for item in items if _ending(item.context) not in taken]
 
 
 def _ending(context: Context) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from g2r.judge.data import (
     next_utterance_list,
     scored_lists,
     split_by_dialogue,
+    without_contexts,
 )
 from g2r.judge.model import Judge
 from g2r.student import BiEncoder
@@ -89,7 +90,7 @@ class Material:
         *,
         nearest: Nearest | None = None,
     ) -> "Material":
-        """Sort what is given by use.
+        """Sort what is given by use. Contexts of the lists that measure are in no phase of the training.
 
         Raises:
             ConfigError: no context has a fitting response.
@@ -100,29 +101,30 @@ class Material:
                 for name in ("random", "wrong_turn", "speaker", "said", "retrieved")
             }
         )
-        train = [e for e in examples if e.split == "train"]
+        kept_apart = split_by_dialogue(
+            [i.dialogue_id for i in on_policy], config.valid_share, seed=config.seed
+        )
+        apart = [i for i in on_policy if i.dialogue_id in kept_apart]
+        asked = [i.context for i in apart]
+        train = without_contexts([e for e in examples if e.split == "train"], asked)
         fitting = [e for e in train if fitting_responses(e)]
         if not fitting or not counts.total:
             raise ConfigError(
                 "no context of split 'train' has a fitting response, or no negatives are asked for; "
                 "expected dialogues with responses, and one negative a list at least"
             )
-        kept_apart = split_by_dialogue(
-            [i.dialogue_id for i in on_policy], config.valid_share, seed=config.seed
-        )
         negatives = NegativeSource(train, counts, nearest=nearest)
         valid = [e for e in examples if e.split == "valid" and fitting_responses(e)]
         generator = np.random.default_rng([config.seed, 4])
         drawn = generator.permutation(len(valid))[:MOST_VALID]
         negatives.look_up([valid[i].context for i in drawn])
-        measured = [i.judged() for i in on_policy if i.dialogue_id in kept_apart]
         return cls(
             next_utterances=fitting,
             scored=scored_lists(train),
-            on_policy=[i for i in on_policy if i.dialogue_id not in kept_apart],
+            on_policy=without_contexts([i for i in on_policy if i.dialogue_id not in kept_apart], asked),
             negatives=negatives,
             valid_next=[next_utterance_list(valid[i], negatives, generator) for i in drawn],
-            valid_scored=measured[:MOST_VALID],
+            valid_scored=[i.judged() for i in apart[:MOST_VALID]],
         )
 
     def counts(self) -> dict[str, int]:

@@ -49,7 +49,7 @@ def train_judge(
     """Train a judge from examples (next utterances; scored lists where candidates have judge scores).
 
     Of the examples split "train" trains and split "valid" measures hits@1; of the on-policy lists
-    `valid_share` of the dialogues are kept apart, and the judge whose rank correlation with them is best is
+    `valid_share` of the dialogues are kept apart, with their contexts wherever else these stand, and the judge whose rank correlation with them is best is
     kept (hits@1 without any). Leave out what is held out before (`g2r.judge.data.without_held_out`). The
     training leaves checkpoints beside `output` until it ends, and the same call goes on from the last.
     With `minutes` the number of steps depends on the machine's speed, else the result is the seed's.

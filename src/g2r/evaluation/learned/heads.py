@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2r.encoder import Vectors
-from g2r.errors import DependencyError
+from g2r.errors import DependencyError, InputError
 from g2r.evaluation.metrics import Floats
 
 try:
@@ -98,7 +98,17 @@ def fit(
 
     Returns:
         Accuracy on the held-out rows, both labels weighing the same; chance is 0.5.
+
+    Raises:
+        InputError: one of the labels is missing among the rows that train, or among those held out.
     """
+    for rows, use in ((~held_out, "to train on"), (held_out, "held out")):
+        good, bad = int(labels[rows].sum()), int((~labels[rows]).sum())
+        if not (good and bad):
+            raise InputError(
+                f"{good} good and {bad} bad rows {use}, expected some of each: a scorer learns to tell them "
+                "apart; give more dialogues"
+            )
     generator = np.random.default_rng(seed)
     torch.manual_seed(seed)
     inputs = [torch.from_numpy(np.ascontiguousarray(f, dtype=np.float32)) for f in features]
