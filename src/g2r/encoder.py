@@ -72,10 +72,42 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class KeyEncoder(Encoder, Protocol):
+    """An encoder that tells contexts of the bank, its keys, from contexts to be answered.
+
+    A compressed student encodes the latter by a small tower, into the space of the full one.
+    """
+
+    @property
+    def key_fingerprint(self) -> str:
+        """Changes whenever the keys would: what an index of them remembers."""
+        ...
+
+    def encode_context_keys(self, contexts: Sequence[Sequence[str]]) -> Vectors:
+        """The keys of contexts of the bank: float32 (contexts, dimensions), unit length."""
+        ...
+
+
+def encode_context_keys(encoder: Encoder, contexts: Sequence[Sequence[str]]) -> Vectors:
+    """The keys of contexts of the bank: float32 (contexts, dimensions), unit length."""
+    if isinstance(encoder, KeyEncoder):
+        return encoder.encode_context_keys(contexts)
+    return encoder.encode_contexts(contexts)
+
+
+def key_fingerprint(encoder: Encoder) -> str:
+    """What an index of keys by this encoder remembers of it."""
+    return encoder.key_fingerprint if isinstance(encoder, KeyEncoder) else encoder.fingerprint
+
+
 GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "int8": "model_int8.onnx"}
 RESPONSE_GRAPH_FILE = "response_model.onnx"
+KEY_GRAPH_FILE = "key_model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 EXPORT_FILE = "g2r.json"
+_LEAST_TOKENS = 2
+"""Graphs are exported for texts of two tokens or more; without special tokens a text may have fewer."""
 _UNREADABLE = (
     onnx_errors.Fail,
     onnx_errors.InvalidArgument,
@@ -102,6 +134,9 @@ class ExportRecord:
             the fp32 one; None if it was not measured.
         contexts: held-out contexts it was measured on.
         responses: responses among which the best was sought.
+        keys: the graph that encodes contexts of the bank: that of contexts, that of responses, or its own.
+        key_fingerprint: that of the student whose keys these are; empty for this one.
+        special_tokens: whether contexts to be answered are read with the tokenizer's special tokens around them.
     """
 
     form: ContextForm
@@ -114,6 +149,9 @@ class ExportRecord:
     int8_recall_at_1: float | None = None
     contexts: int = 0
     responses: int = 0
+    keys: Literal["context", "response", "own"] = "context"
+    key_fingerprint: str = ""
+    special_tokens: bool = True
 
     def write(self, folder: Path) -> None:
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
@@ -188,6 +226,11 @@ class OnnxEncoder:
         """That of the student: its index fits, int8 being used only where it finds the same responses."""
         return self.record.fingerprint
 
+    @property
+    def key_fingerprint(self) -> str:
+        """That of the student that encodes the keys, the full one of a compressed student."""
+        return self.record.key_fingerprint or self.record.fingerprint
+
     def encode_contexts(self, contexts: Sequence[Sequence[str]], *, batch_size: int = 16) -> Vectors:
         """f(c) for each context, turns oldest first: float32 (contexts, dimensions), unit length.
 
@@ -202,7 +245,8 @@ class OnnxEncoder:
         Raises:
             InputError: a context has no turn.
         """
-        return _token_ids(self._context_tokenizer, [self.form.text(turns) for turns in contexts])
+        texts = [self.form.text(turns) for turns in contexts]
+        return _token_ids(self._context_tokenizer, texts, special_tokens=self.record.special_tokens)
 
     def encode_tokens(self, tokens: Sequence[Sequence[int]], *, batch_size: int = 16) -> Vectors:
         """f(c) for the token ids of each context: float32 (contexts, dimensions), unit length."""
@@ -211,6 +255,24 @@ class OnnxEncoder:
     def encode_responses(self, responses: Sequence[str], *, batch_size: int = 16) -> Vectors:
         """g(r) for each response, in fp32: float32 (responses, dimensions), unit length."""
         return self._encode(self._response_graph, _token_ids(self._response_tokenizer, responses), batch_size)
+
+    def encode_context_keys(self, contexts: Sequence[Sequence[str]], *, batch_size: int = 16) -> Vectors:
+        """The keys of contexts of the bank: float32 (contexts, dimensions), unit length.
+
+        Raises:
+            InputError: a context has no turn.
+        """
+        if self.record.keys == "context":
+            return self.encode_contexts(contexts, batch_size=batch_size)
+        tokens = _token_ids(self._context_tokenizer, [self.form.text(turns) for turns in contexts])
+        return self._encode(self._key_graph, tokens, batch_size)
+
+    @cached_property
+    def _key_graph(self) -> Any:
+        """Opened at first use, as that of the responses."""
+        if self.record.keys == "response":
+            return self._response_graph
+        return open_graph(self._folder / KEY_GRAPH_FILE, self._threads)
 
     @cached_property
     def _response_graph(self) -> Any:
@@ -236,14 +298,15 @@ class OnnxEncoder:
         return vectors
 
 
-def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def _token_ids(tokenizer: Tokenizer, texts: Sequence[str], *, special_tokens: bool = True) -> list[list[int]]:
     """The ids alone: where in the text each token stands would take longer, and is not needed."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=special_tokens)
+    return [encoding.ids for encoding in encodings]
 
 
 def pad_tokens(ids: Sequence[Sequence[int]], *, pad_id: int) -> dict[str, NDArray[np.int64]]:
-    """Token ids as (texts, tokens) padded to the longest, and the mask that is 1 on real tokens."""
-    shape = (len(ids), max(map(len, ids)))
+    """Token ids as (texts, tokens) padded to the longest, at least two, and the mask that is 1 on real tokens."""
+    shape = (len(ids), max(_LEAST_TOKENS, *map(len, ids)))
     inputs = {"input_ids": np.full(shape, pad_id, np.int64), "attention_mask": np.zeros(shape, np.int64)}
     for row, tokens in enumerate(ids):
         inputs["input_ids"][row, : len(tokens)] = tokens
