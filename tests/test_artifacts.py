@@ -1,8 +1,4 @@
-import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from g2r.artifacts import (
-    Journal,
     Manifest,
     file_hash,
-    journalled,
     read_examples,
     read_manifest,
     refuse_other,
@@ -164,60 +158,6 @@ def test_folder_hash_sees_names_and_contents_but_not_the_manifest(tmp_path):
     assert file_hash(tmp_path) != before
 
 
-def test_journal_drops_a_line_cut_short(tmp_path):
-    journal = Journal(tmp_path / "j", header={"work": 1})
-    journal.append([1])
-    journal.append([2])
-    with (tmp_path / "j").open("ab") as handle:
-        handle.write(b"[3")
-    again = Journal(tmp_path / "j", header={"work": 1})
-    assert again.entries == [[1], [2]]
-    again.append([3])
-    assert Journal(tmp_path / "j", header={"work": 1}).entries == [[1], [2], [3]]
-
-
-def test_journal_of_other_work_is_not_taken_over(tmp_path):
-    Journal(tmp_path / "j", header={"work": 1}).append("x")
-    assert Journal(tmp_path / "j", header={"work": 2}).entries == []
-
-
-def test_only_unfinished_units_are_worked_on(tmp_path):
-    journal = Journal(tmp_path / "j", header={})
-    journal.append(10)
-    worked = []
-
-    def work(i, unit):
-        worked.append(unit)
-        return unit * 10
-
-    assert list(journalled([1, 2, 3], work, journal=journal)) == [10, 20, 30]
-    assert worked == [2, 3]
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from g2r.artifacts import Journal, journalled
-journal = Journal(Path(sys.argv[1]), header={"n": 50})
-def work(i, unit):
-    if i == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return unit ** 2
-print(list(journalled(range(50), work, journal=journal)))
-"""
-
-
-def test_a_killed_process_goes_on_where_it_stopped(tmp_path):
-    def start(kill_at):
-        return subprocess.run(
-            [sys.executable, "-c", KILLED, tmp_path / "j", str(kill_at)], capture_output=True, text=True
-        )
-
-    assert start(7).returncode == -signal.SIGKILL
-    assert start(23).returncode == -signal.SIGKILL
-    assert json.loads(start(-1).stdout) == [i**2 for i in range(50)]
-
-
 def test_a_file_of_somebody_else_is_left_alone(tmp_path):
     (tmp_path / "dialogues.jsonl").write_text('{"turns": ["hi", "ho"]}')
     with pytest.raises(ArtifactError, match="g2r did not write"):
@@ -235,12 +175,3 @@ def test_what_is_neither_file_nor_folder_is_not_replaced(tmp_path):
         new.write_text("x")
     assert (tmp_path / "pipe").is_fifo()
     assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_journal_on_a_full_disk(tmp_path):
-    (tmp_path / "j").symlink_to("/dev/full")
-    journal = Journal.__new__(Journal)
-    journal.path, journal._header, journal.entries = tmp_path / "j", {}, []
-    with pytest.raises(ArtifactError, match="No space left"):
-        journal.append({"x": 1})

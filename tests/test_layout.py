@@ -29,7 +29,7 @@ LAYERS = (
     ("g2r.judge.model",),
     ("g2r.losses", "g2r.student", "g2r.bank", "g2r.reading", "g2r.judge.pairs"),
     ("g2r.encoder", "g2r.starter", "g2r.evaluation.metrics"),
-    ("g2r.artifacts", "g2r.duplicates"),
+    ("g2r.artifacts", "g2r.duplicates", "g2r.journal", "g2r.records"),
     ("g2r.config", "g2r.dialogue", "g2r.progress", "g2r.swapping"),
     ("g2r.errors",),
 )

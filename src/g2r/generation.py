@@ -6,11 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from g2r.artifacts import Journal, journalled
 from g2r.config import GenerateConfig, parse_config
 from g2r.dialogue import Candidate, Context, Example, Examples, Scores, clean_text, content_id
 from g2r.duplicates import likeness, normal_form
 from g2r.errors import TeacherError
+from g2r.journal import Journal, journalled
 from g2r.progress import Progress, silent
 from g2r.teachers.base import Sample, Teacher, identity
 

@@ -7,17 +7,10 @@ from typing import Any
 
 import yaml
 
-from g2r.artifacts import (
-    read_examples,
-    replacing,
-)
+from g2r.artifacts import read_examples, replacing
 from g2r.bot import CONFIG_FILE, JUDGE_FOLDER, read_rules
 from g2r.confidence import CALIBRATION_FILE
-from g2r.config import (
-    EvaluateConfig,
-    OnPolicyConfig,
-    RunConfig,
-)
+from g2r.config import EvaluateConfig, OnPolicyConfig, RunConfig
 from g2r.errors import ArtifactError, ConfigError
 from g2r.progress import Progress
 from g2r.stage import Stage, StageProgress, StageSummary, unwatched

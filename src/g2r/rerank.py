@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from g2r.encoder import EXPORT_FILE, GRAPH_FILES, Precision, Vectors, open_graph, read_tokenizer
-from g2r.errors import ArtifactError
 from g2r.judge.pairs import PairForm, PairTokenizer, by_length
+from g2r.records import read_record
 
 _KIND = "reranker"
 _AT_ONCE = 16
@@ -50,18 +50,13 @@ class RerankRecord:
         Raises:
             ArtifactError: there is none, or it is that of something else.
         """
-        path = folder / EXPORT_FILE
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if values.pop("kind") != _KIND:
-                raise ValueError("it is of another kind")
-            return cls(**{**values, "form": PairForm(**values["form"])})
-        except OSError as error:
-            raise ArtifactError(
-                f"cannot read {path}: {error.strerror}; expected a judge written by g2r judge export"
-            ) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ArtifactError(f"{path} describes no exported judge ({error}); export it again") from error
+        return read_record(
+            folder / EXPORT_FILE,
+            _KIND,
+            lambda values: cls(**{**values, "form": PairForm(**values["form"])}),
+            what="exported judge",
+            made_by="g2r judge export",
+        )
 
 
 class Reranker:

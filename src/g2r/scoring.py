@@ -7,10 +7,10 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from g2r.artifacts import Journal, journalled
 from g2r.config import ScoreConfig, parse_config
 from g2r.dialogue import NO_SCORES, Candidate, Context, Example, Examples, Scores, content_id
 from g2r.errors import TeacherError
+from g2r.journal import Journal, journalled
 from g2r.progress import Progress, silent
 from g2r.teachers.base import Teacher, identity, own_likelihoods_differ
 

@@ -1,17 +1,14 @@
 """The stages: what each reads, what it makes of it, and all that its artifact depends on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from g2r.artifacts import (
-    read_examples,
-    write_examples,
-)
+from g2r.artifacts import read_examples, write_examples
 from g2r.config import (
     BotConfig,
     DataConfig,
@@ -26,6 +23,7 @@ from g2r.config import (
     TrainConfig,
     TransformersTeacherConfig,
 )
+from g2r.dialogue import Examples
 from g2r.progress import Progress
 from g2r.reading.lines import STDIN
 from g2r.reading.sources import CHITCHAT, RECORDED_CHITCHAT, packaged_files
@@ -54,47 +52,38 @@ def _own_files(config: DataConfig) -> dict[str, Path]:
 
 def generate_stage(source: Path, teacher: TeacherConfig, config: GenerateConfig, output: Path) -> Stage:
     """Data-level G2R: examples to examples with the teacher's responses."""
-    journal = output.parent / f"{output.name}.journal"
+    from g2r.generation import generate
 
-    def work(progress: Progress) -> Mapping[str, Any]:
-        from g2r.generation import generate
-
-        examples = generate(
-            read_examples(source), open_teacher(teacher), settings=config, journal=journal, progress=progress
-        )
-        write_examples(examples, output)
-        return examples.counts
-
-    return Stage(
-        "generate",
-        output,
-        _with_teacher(config, teacher),
-        _with_record(source, teacher),
-        work,
-        journal=journal,
-    )
+    return _taught_stage("generate", generate, source, teacher, config, output)
 
 
 def score_stage(source: Path, teacher: TeacherConfig, config: ScoreConfig, output: Path) -> Stage:
     """Model-level G2R: examples to examples with the teacher's scores."""
+    from g2r.scoring import score
+
+    return _taught_stage("score", score, source, teacher, config, output)
+
+
+def _taught_stage(
+    name: str,
+    teach: Callable[..., Examples],
+    source: Path,
+    teacher: TeacherConfig,
+    config: BaseModel,
+    output: Path,
+) -> Stage:
+    """Examples to examples with what a teacher adds to them; a killed one goes on from its journal."""
     journal = output.parent / f"{output.name}.journal"
 
     def work(progress: Progress) -> Mapping[str, Any]:
-        from g2r.scoring import score
-
-        examples = score(
+        examples = teach(
             read_examples(source), open_teacher(teacher), settings=config, journal=journal, progress=progress
         )
         write_examples(examples, output)
         return examples.counts
 
-    return Stage(
-        "score", output, _with_teacher(config, teacher), _with_record(source, teacher), work, journal=journal
-    )
-
-
-def _with_teacher(config: BaseModel, teacher: TeacherConfig) -> dict[str, Any]:
-    return {**config.model_dump(mode="json"), "teacher": teacher.model_dump(mode="json")}
+    settings = {**config.model_dump(mode="json"), "teacher": teacher.model_dump(mode="json")}
+    return Stage(name, output, settings, _with_record(source, teacher), work, journal=journal)
 
 
 def _with_record(source: Path, teacher: TeacherConfig) -> dict[str, Path]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from g2r.artifacts import Journal, journalled
 from g2r.bot import Bot
 from g2r.confidence import Signals, signals_of
 from g2r.dialogue import Candidate, Context, Example, Scores, clean_text, content_id
 from g2r.errors import InputError, TeacherError
+from g2r.journal import Journal, journalled
 from g2r.progress import Progress, silent
 from g2r.reading.formats import json_rows
 from g2r.reading.lines import numbered_lines

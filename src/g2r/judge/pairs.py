@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from g2r.encoder import ContextForm, pad_tokens
-from g2r.errors import ArtifactError
+from g2r.records import read_record
 
 JUDGE_FILE = "g2r.json"
 _KIND = "judge"
@@ -57,16 +57,13 @@ class PairForm:
         Raises:
             ArtifactError: there is none, or it is that of something else.
         """
-        path = folder / JUDGE_FILE
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if values.pop("kind") != _KIND:
-                raise ValueError("it is of another kind")
-            return cls(**values)
-        except OSError as error:
-            raise ArtifactError(f"no judge in {folder}: {error.strerror}; train one first") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ArtifactError(f"{path} describes no judge ({error}); train it again") from error
+        return read_record(
+            folder / JUDGE_FILE,
+            _KIND,
+            lambda values: cls(**values),
+            what="judge",
+            made_by="g2r judge train",
+        )
 
 
 @dataclass(frozen=True, slots=True)
