@@ -40,7 +40,7 @@ def test_files(tmp_path):
 def test_a_failing_report_leaves_the_old_one(tmp_path):
     folder = tmp_path / "report"
     write_report(folder, SECTIONS, [{"context_id": "a"}], title="old")
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(InputError, match="context a holds NaN"):
         write_report(folder, SECTIONS, [{"context_id": "a", "score": np.nan}], title="new")
     assert (folder / "summary.md").read_text().startswith("# old")
 

@@ -77,7 +77,10 @@ def _list_exams(settings: EvaluateConfig, train: Sequence[Example], notes: list[
     if settings.adversarial:
         items = read_adversarial(Path(settings.adversarial))
         kept = np.random.default_rng(settings.seed).permutation(len(items))[: settings.contexts]
-        exams += adversarial_exams([items[i] for i in sorted(kept)])
+        pairs = adversarial_exams([items[i] for i in sorted(kept)])
+        if not pairs:
+            notes.append("Adversarial pairs: not computed, no context drawn has positives and negatives.")
+        exams += pairs
     else:
         notes.append("Adversarial pairs: not computed, none were given.")
     return exams

@@ -34,21 +34,31 @@ def write_report(
 
     Raises:
         ArtifactError: it cannot be written.
-        InputError: there is no item, or two have replies of different systems.
+        InputError: there is no item, two have replies of different systems, or a value is NaN or infinite.
     """
     from g2r.evaluation.html.page import write_page  # which reads what this module writes
 
     with replacing(output) as new:
         new.mkdir()
         (new / SUMMARY).write_text(summary(sections, title=title), encoding="utf-8")
-        values = {section.title: as_json(section.values) for section in sections}
-        (new / TABLES).write_text(
-            json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        parts = [
+            f"{json.dumps(s.title, ensure_ascii=False)}: {_json(s.values, f'section {s.title}', indent=2)}"
+            for s in sections
+        ]
+        (new / TABLES).write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
         with (new / RESULTS).open("w", encoding="utf-8") as handle:
             for item in items:
-                handle.write(json.dumps(as_json(item), ensure_ascii=False, allow_nan=False) + "\n")
+                handle.write(_json(item, f"context {item.get('context_id')}") + "\n")
         write_page(new)
+
+
+def _json(value: Any, where: str, *, indent: int | None = None) -> str:
+    try:
+        return json.dumps(as_json(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise InputError(
+            f"{where} holds NaN or an infinite number, which no report may; say why there is no value (NotComputed)"
+        ) from None
 
 
 def summary(sections: Sequence[Section], *, title: str) -> str:

@@ -215,9 +215,9 @@ def read_adversarial(path: Path) -> list[AdversarialItem]:
     """Read JSON Lines of {"turns", "positives", "adversarial_negatives", "random_negatives"}.
 
     Raises:
-        InputError: the file cannot be read or a field is missing or malformed.
+        InputError: the file cannot be read, a field is missing or malformed, or there is no pair to order.
     """
-    return [
+    items = [
         AdversarialItem(
             row.texts("turns"),
             row.texts("positives"),
@@ -226,6 +226,9 @@ def read_adversarial(path: Path) -> list[AdversarialItem]:
         )
         for row in json_rows(numbered_lines(path), str(path))
     ]
+    if not any(item.positives and (item.adversarial or item.random) for item in items):
+        raise InputError(f"{path} holds no pairs: expected contexts with positives and negatives, one a line")
+    return items
 
 
 def adversarial_accuracy(
