@@ -22,6 +22,7 @@ LAYERS = (
     ("g2r.server", "g2r.latency", "g2r.rating"),
     ("g2r.evaluation",),
     ("g2r.judge", "g2r.growth"),
+    ("g2r.compression",),
     ("g2r.generation", "g2r.retrieval", "g2r.scoring", "g2r.training", "g2r.export", "g2r.calibration"),
     ("g2r.bot",),
     ("g2r.confidence", "g2r.misses"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from g2r.config import ExportConfig
 from g2r.dialogue import Example
 from g2r.encoder import (
     GRAPH_FILES,
+    KEY_GRAPH_FILE,
     RESPONSE_GRAPH_FILE,
     TOKENIZER_FILE,
     Encoder,
@@ -25,12 +26,12 @@ from g2r.encoder import (
     pad_tokens,
 )
 from g2r.errors import ArtifactError, DependencyError
-from g2r.student import CONTEXT_TASK, RESPONSE_TASK, BiEncoder
+from g2r.student import CONTEXT_TASK, KEY_TASK, RESPONSE_TASK, BiEncoder
 
 try:
     import onnx
     import torch
-    from sentence_transformers.sentence_transformer.modules import Router
+    from sentence_transformers.sentence_transformer.modules import Router, StaticEmbedding
     from torch import Tensor, nn
 except ImportError as error:
     raise DependencyError(f"the export needs {error.name}: pip install 'g2r[train]'") from error
@@ -112,7 +113,7 @@ class _Tower(nn.Module):
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(modules)
+        self.steps = nn.ModuleList(_Static(m) if isinstance(m, StaticEmbedding) else m for m in modules)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids and mask (texts, tokens) to vectors (texts, dimensions)."""
@@ -122,19 +123,34 @@ class _Tower(nn.Module):
         return nn.functional.normalize(features["sentence_embedding"], dim=-1)
 
 
+class _Static(nn.Module):
+    """A static tower on padded tokens: the sum of their vectors, its length being of no account."""
+
+    def __init__(self, tower: StaticEmbedding) -> None:
+        super().__init__()
+        self.weight = tower.embedding.weight
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        """Adds the vectors of the texts (texts, dimensions)."""
+        mask = features["attention_mask"].unsqueeze(-1).to(self.weight.dtype)
+        vectors = nn.functional.embedding(features["input_ids"], self.weight)
+        return {**features, "sentence_embedding": (vectors * mask).sum(dim=1)}
+
+
 def _write_graphs(student: BiEncoder, folder: Path) -> ExportRecord:
     """Write the fp32 graphs and the tokenizer."""
     model = copy.deepcopy(student.model).cpu().float().eval()
-    first = model[0]
-    if isinstance(first, Router):
-        rest = list(model)[1:]
-        towers = {task: [*first.sub_modules[task], *rest] for task in (CONTEXT_TASK, RESPONSE_TASK)}
-        _write_graph(towers[RESPONSE_TASK], folder / RESPONSE_GRAPH_FILE)
-        steps = towers[CONTEXT_TASK]
-    else:
-        steps = list(model)
-    _write_graph(steps, folder / GRAPH_FILES["fp32"])
-    tokenizer = steps[0].tokenizer
+    first, rest = model[0], list(model)[1:]
+    routes = first.sub_modules if isinstance(first, Router) else {CONTEXT_TASK: [first]}
+    towers = {task: [*route, *rest] for task, route in routes.items()}
+    responses = towers.get(RESPONSE_TASK, towers[CONTEXT_TASK])
+    keys = _key_graph(towers)
+    _write_graph(towers[CONTEXT_TASK], folder / GRAPH_FILES["fp32"])
+    if RESPONSE_TASK in towers:
+        _write_graph(responses, folder / RESPONSE_GRAPH_FILE)
+    if keys == "own":
+        _write_graph(towers[KEY_TASK], folder / KEY_GRAPH_FILE)
+    tokenizer = responses[0].tokenizer
     (folder / TOKENIZER_FILE).write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
     record = ExportRecord(
         form=student.form,
@@ -142,9 +158,20 @@ def _write_graphs(student: BiEncoder, folder: Path) -> ExportRecord:
         dimensions=model.get_embedding_dimension(),
         pad_id=tokenizer.pad_token_id or 0,
         towers=student.towers,
+        keys=keys,
+        key_fingerprint=student.key_fingerprint,
+        special_tokens=not isinstance(towers[CONTEXT_TASK][0], StaticEmbedding),
     )
     record.write(folder)
     return record
+
+
+def _key_graph(towers: Mapping[str, Sequence[nn.Module]]) -> Literal["context", "response", "own"]:
+    """Which graph encodes contexts of the bank."""
+    if KEY_TASK not in towers:
+        return "context"
+    same = all(a is b for a, b in zip(towers[KEY_TASK], towers[RESPONSE_TASK], strict=True))
+    return "response" if same else "own"
 
 
 def _write_graph(steps: Sequence[nn.Module], path: Path) -> None:
@@ -246,6 +273,7 @@ def _compare(
         [
             np.sum(student.encode_contexts(contexts) * exported.encode_contexts(contexts), axis=1),
             np.sum(student.encode_responses(responses) * exported.encode_responses(responses), axis=1),
+            np.sum(student.encode_context_keys(contexts) * exported.encode_context_keys(contexts), axis=1),
         ]
     )
     least = float(cosines.min())

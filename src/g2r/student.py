@@ -24,7 +24,12 @@ try:
     from huggingface_hub.errors import HfHubHTTPError
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Router, Transformer
+    from sentence_transformers.sentence_transformer.modules import (
+        Normalize,
+        Router,
+        StaticEmbedding,
+        Transformer,
+    )
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise DependencyError(f"the student needs {error.name}: pip install 'g2r[train]'") from error
@@ -36,6 +41,9 @@ Towers = Literal["shared", "separate"]
 
 CONTEXT_TASK, RESPONSE_TASK = "query", "document"
 """What sentence-transformers calls the two encoders."""
+
+KEY_TASK = "key"
+"""The route of a compressed student that encodes the contexts of the bank: the full context tower."""
 
 FORM_FILE = "g2r.json"
 TRAINING_FILE = "training.json"
@@ -83,6 +91,9 @@ class BiEncoder:
         if not any(isinstance(module, Normalize) for module in model):
             model.append(Normalize())
         for tower in _towers(model):
+            if isinstance(tower, StaticEmbedding):
+                tower.tokenizer.enable_truncation(form.max_context_tokens, direction=_context_side(form))
+                continue
             most = max(form.max_context_tokens, form.max_response_tokens)
             if most > _longest(tower):
                 raise ConfigError(
@@ -147,6 +158,28 @@ class BiEncoder:
         return "separate" if isinstance(self.model[0], Router) else "shared"
 
     @cached_property
+    def full(self) -> "BiEncoder":
+        """The student that encodes the keys of an index: itself, or the one it was compressed from.
+
+        `g2r.compression` makes students whose context tower is small and answers queries alone; the weights
+        of the full student are in them, and shared with what this returns.
+        """
+        router = self.model[0]
+        if not isinstance(router, Router) or KEY_TASK not in router.sub_modules:
+            return self
+        contexts, responses = (list(router.sub_modules[task]) for task in (KEY_TASK, RESPONSE_TASK))
+        shared = all(a is b for a, b in zip(contexts, responses, strict=True))
+        first = responses if shared else [Router.for_query_document(contexts, responses)]
+        with quiet():
+            model = SentenceTransformer(modules=[*first, Normalize()], device=str(self.model.device))
+        return BiEncoder(model, self.form)
+
+    @property
+    def key_fingerprint(self) -> str:
+        """The fingerprint of the student that encodes the keys: an index made by either serves both."""
+        return self.full.fingerprint
+
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the weights and the form: equal for equal vectors, on any machine."""
         digest = hashlib.sha256(json.dumps(asdict(self.form), sort_keys=True).encode())
@@ -166,6 +199,14 @@ class BiEncoder:
     def encode_responses(self, responses: Sequence[str], *, batch_size: int = 64) -> Vectors:
         """g(r) for each response: float32 (responses, dimensions), unit length."""
         return self._encode(list(responses), RESPONSE_TASK, batch_size)
+
+    def encode_context_keys(self, contexts: Sequence[Sequence[str]], *, batch_size: int = 64) -> Vectors:
+        """f(c) of the full student for contexts of the bank: float32 (contexts, dimensions), unit length.
+
+        Raises:
+            InputError: a context has no turn.
+        """
+        return self.full.encode_contexts(contexts, batch_size=batch_size)
 
     def context_text(self, turns: Sequence[str]) -> str:
         """The text that f reads for a context.
@@ -222,6 +263,8 @@ class BiEncoder:
     def _cut_for(self, task: str) -> None:
         """Let the tokenizer cut contexts where their oldest turn stands, responses at their end."""
         for tower in _towers(self.model):
+            if isinstance(tower, StaticEmbedding):
+                continue  # it reads contexts alone
             tower.tokenizer.truncation_side = _context_side(self.form) if task == CONTEXT_TASK else "right"
 
 
@@ -239,15 +282,19 @@ def packaged_model(name: str) -> str | None:
     return str(Path(spec.origin).parent / "model")
 
 
-def _towers(model: SentenceTransformer) -> list[Transformer]:
-    """The transformer of each encoder: one if shared, two if separate.
+def _towers(model: SentenceTransformer) -> list[Transformer | StaticEmbedding]:
+    """What reads the tokens in each encoder: one if shared, two if separate; only f may be static.
 
     Raises:
         ConfigError: the model does not start with a transformer.
     """
     first = model[0]
-    towers = [route[0] for route in first.sub_modules.values()] if isinstance(first, Router) else [first]
-    if not all(isinstance(tower, Transformer) for tower in towers):
+    routes = first.sub_modules if isinstance(first, Router) else {RESPONSE_TASK: [first]}
+    towers = [route[0] for route in routes.values()]
+    if not all(
+        isinstance(route[0], Transformer) or (task == CONTEXT_TASK and isinstance(route[0], StaticEmbedding))
+        for task, route in routes.items()
+    ):
         raise ConfigError(
             f"the base starts with {type(towers[0]).__name__}, expected a transformer; choose another base"
         )
@@ -265,7 +312,7 @@ def _longest(tower: Transformer) -> int:
 
 def _default_form(model: SentenceTransformer) -> ContextForm:
     """The context form of a base that has none: its own separator token, texts no longer than it reads."""
-    tower, form = _towers(model)[0], ContextForm()
+    tower, form = _towers(model)[-1], ContextForm()  # that of the responses, which is never static
     token = tower.tokenizer.sep_token
     return ContextForm(
         separator=f" {token} " if token else "\n",

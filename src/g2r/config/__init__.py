@@ -3,6 +3,7 @@
 from g2r.config.base import StageConfig, parse_config
 from g2r.config.benching import BenchConfig
 from g2r.config.calibrating import CalibrateConfig
+from g2r.config.compressing import CompressConfig
 from g2r.config.data import DataConfig, SourceConfig
 from g2r.config.evaluation import EvaluateConfig, ReportConfig
 from g2r.config.growing import GrowConfig
@@ -29,6 +30,7 @@ __all__ = [
     "BenchConfig",
     "BotConfig",
     "CalibrateConfig",
+    "CompressConfig",
     "ContextView",
     "DataConfig",
     "EvaluateConfig",
