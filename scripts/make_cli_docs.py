@@ -29,6 +29,7 @@ COMMANDS = [
     "score",
     "retrieve",
     "train",
+    "compress",
     "export",
     "index",
     "run",

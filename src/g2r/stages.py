@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from g2r.artifacts import read_examples, write_examples
 from g2r.config import (
     BotConfig,
+    CompressConfig,
     DataConfig,
     ExportConfig,
     GenerateConfig,
@@ -130,6 +131,24 @@ def _training_counts(log: Path) -> dict[str, Any]:
     measures = {key for entry in entries for key in entry if key in ("eval_hits@1", "eval_bank_score")}
     best = {key.removeprefix("eval_"): max(e[key] for e in entries if key in e) for key in sorted(measures)}
     return {"steps": max((e["step"] for e in entries), default=0), **best}
+
+
+def compress_stage(source: Path, student: Path, bank: Path, config: CompressConfig, output: Path) -> Stage:
+    """A student and the bank that it indexed to a student with a small context tower, for the same index."""
+
+    def work(progress: Progress) -> Mapping[str, Any]:
+        from g2r.bot import open_encoder
+        from g2r.compression import compress, gather, save
+        from g2r.student import BiEncoder
+
+        examples, full = read_examples(source), open_encoder(student, precision="fp32")
+        material = gather(examples, bank, full, most_held_out=config.valid_contexts, progress=progress)
+        made = compress(BiEncoder.load(student), material, config, progress=progress)
+        save(made, output)
+        return made.student.training
+
+    inputs = {"examples": source, "student": student, "bank": bank}
+    return Stage("compress", output, config.model_dump(mode="json"), inputs, work, mark="g2r.json")
 
 
 def export_stage(source: Path, student: Path, config: ExportConfig) -> Stage:

@@ -15,7 +15,7 @@ from g2r.bank import ResponseBank
 from g2r.bot import Bot, open_encoder
 from g2r.config import IndexConfig, ReportConfig, parse_config
 from g2r.dialogue import Context, Example
-from g2r.encoder import Encoder
+from g2r.encoder import Encoder, key_fingerprint
 from g2r.errors import InputError
 from g2r.evaluation.exams import Exam
 from g2r.evaluation.metrics import Floats
@@ -203,7 +203,7 @@ def _index_for(bank: ResponseBank, folder: Path, encoder: Encoder) -> FaissIndex
     manifest = read_manifest(folder / "index")
     if manifest is None:
         raise InputError(f"no index in {folder}; make it with g2r index")
-    if manifest.inputs == {"encoder": encoder.fingerprint, "bank": bank.version}:
+    if manifest.inputs == {"encoder": key_fingerprint(encoder), "bank": bank.version}:
         return FaissIndex.load(folder / "index", bank=bank, encoder=encoder)
     built = parse_config(IndexConfig, manifest.config, where=str(folder))
     exact = built.model_copy(update={"kind": "flat", "min_recall_at_1": 0.0, "min_recall_at_10": 0.0})

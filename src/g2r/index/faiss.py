@@ -12,7 +12,7 @@ from g2r.artifacts import Manifest, library_versions, read_manifest, replacing, 
 from g2r.bank import ResponseBank
 from g2r.config import IndexConfig, parse_config
 from g2r.dialogue import Context
-from g2r.encoder import Encoder, Vectors
+from g2r.encoder import Encoder, Vectors, key_fingerprint
 from g2r.errors import ArtifactError
 from g2r.index.base import Hits, encode_views
 from g2r.index.keys import RESPONSE_KEY, Keys, encode_keys, exact_scores
@@ -83,7 +83,7 @@ class FaissIndex:
         index.manifest = Manifest(
             stage="index",
             config=config.model_dump(mode="json"),
-            inputs={"bank": bank.version, "encoder": encoder.fingerprint},
+            inputs={"bank": bank.version, "encoder": key_fingerprint(encoder)},
             counts=counts,
             seconds=round(time.perf_counter() - start, 3),
             versions=library_versions("faiss-cpu", "numpy"),
@@ -152,7 +152,7 @@ class FaissIndex:
         manifest = read_manifest(folder)
         if manifest is None or manifest.stage != "index":
             raise ArtifactError(f"no index in {folder}; run g2r index")
-        here = {"bank": bank.version, "encoder": encoder.fingerprint}
+        here = {"bank": bank.version, "encoder": key_fingerprint(encoder)}
         for name, version in here.items():
             if manifest.inputs.get(name) != version:
                 raise ArtifactError(
