@@ -1,10 +1,9 @@
-"""The server under load, and its faults: `python benchmarks/load.py MODE ...`, on this machine alone.
+"""The server under load: `python benchmarks/load.py MODE ...`, on this machine alone.
 
     rate BOT --rate 100 --seconds 10      one rate: p50, p95, p99 in ms, share of 503, achieved rate
     sweep BOT                             the highest rate with p99 under 50 ms, beside the encoder alone in batches
     soak BOT --rate 100 --minutes 10      errors, and the server's memory at start and end
     overload BOT --rate 300               p99 of what is accepted, share of what is refused
-    faults BOT --rounds 50                kill -9 in the middle of bans and swaps: acknowledged changes that are lost
 
 BOT is a folder that `g2r serve` takes; the server is started here, with what follows `--` as its options.
 """
@@ -12,14 +11,9 @@ BOT is a folder that `g2r serve` takes; the server is started here, with what fo
 import argparse
 import itertools
 import json
-import random
-import shutil
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from open_loop import CONTEXTS, HEADER, Outcome, Server, load, serving
@@ -34,7 +28,6 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second; where a sweep begins")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each rate")
     parser.add_argument("--minutes", type=float, default=10.0, help="of a soak")
-    parser.add_argument("--rounds", type=int, default=50, help="of faults")
     parser.add_argument("--contexts", type=Path, help="JSON Lines, a list of turns each")
     parser.add_argument("--seed", type=int, default=0)
     given = sys.argv[1:]
@@ -123,92 +116,11 @@ def run_overload(options: argparse.Namespace) -> None:
         )
 
 
-@dataclass
-class Ledger:
-    """What must hold after a crash: of each thing the states that it may be in.
-
-    A change that was not acknowledged may or may not have been made; one that was, must have been.
-    """
-
-    states: dict[str, set[str]] = field(default_factory=dict)
-    acknowledged: int = 0
-    lost: int = 0
-
-    def change(self, thing: str, state: str, make: Callable[[], bool]) -> None:
-        """Ask for a change and write down what came of it."""
-        self.states.setdefault(thing, set()).add(state)
-        if make():
-            self.states[thing] = {state}
-            self.acknowledged += 1
-
-    def compare(self, thing: str, state: str) -> None:
-        """Count what a crash undid; go on from what is there now."""
-        self.lost += state not in self.states.get(thing, {state})
-        self.states[thing] = {state}
-
-
-def run_faults(options: argparse.Namespace) -> None:
-    draw = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        places = [Path(scratch) / name for name in ("home", "other")]
-        for place in places:
-            for part in ("student", "bank"):
-                shutil.copytree(options.bot / part, place / part)
-            if (options.bot / "bot.json").is_file():
-                shutil.copy(options.bot / "bot.json", place)
-        ledger = Ledger({"served": {str(places[0])}})
-        for number in range(options.rounds + 1):
-            with serving(places[0], options.serve) as server:
-                check(server, ledger)
-                if number == options.rounds:
-                    break
-                disturb(server, ledger, places, draw)
-            print(f"round {number + 1}: {ledger.acknowledged} acknowledged, {ledger.lost} lost", flush=True)
-    print(f"{options.rounds} times kill -9: {ledger.acknowledged} acknowledged changes, {ledger.lost} lost")
-
-
-def check(server: Server, ledger: Ledger) -> None:
-    """Compare the bans and the bot that hold now with what was acknowledged."""
-    ledger.compare("served", server.started["place"]["bot"])
-    banned = {
-        response["response_id"]
-        for response in json.loads(server.call("/admin/bank/list?banned=true&limit=1000")[1])["responses"]
-    }
-    for thing in [thing for thing in ledger.states if thing != "served"]:
-        ledger.compare(thing, "banned" if thing in banned else "allowed")
-
-
-def disturb(server: Server, ledger: Ledger, places: Sequence[Path], draw: random.Random) -> None:
-    """Ban, allow and swap until the server is killed, at a time nobody chose."""
-    assert server.process
-    page = json.loads(server.call("/admin/bank/list?limit=100")[1])["responses"]
-    known = [response["response_id"] for response in page]
-    threading.Timer(draw.uniform(0.05, 3), server.process.kill).start()
-
-    def ban_and_allow() -> None:
-        while server.process and server.process.poll() is None:
-            action, state = draw.choice((("ban", "banned"), ("unban", "allowed")))
-            body = {"response_id": draw.choice(known)}
-            ledger.change(
-                body["response_id"],
-                state,
-                lambda a=action, b=body: server.call(f"/admin/bank/{a}", b)[0] == 200,
-            )
-
-    banning = threading.Thread(target=ban_and_allow)
-    banning.start()
-    while server.process.poll() is None:
-        place = str(draw.choice(places))
-        ledger.change("served", place, lambda p=place: server.call("/admin/swap", {"path": p})[0] == 200)
-    banning.join()
-
-
 MODES = {
     "rate": run_rate,
     "sweep": run_sweep,
     "soak": run_soak,
     "overload": run_overload,
-    "faults": run_faults,
 }
 
 if __name__ == "__main__":

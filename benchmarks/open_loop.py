@@ -200,9 +200,11 @@ class Server:
 
 
 @contextmanager
-def serving(bot: Path, options: Sequence[str] = ()) -> Iterator[Server]:
-    """Start `g2r serve BOT` on a free port of this machine; kill it at the end."""
-    command = [sys.executable, "-m", "g2r", "serve", str(bot), "--port", "0", *options]
+def serving(
+    bot: Path, options: Sequence[str] = (), *, program: Sequence[str] = (sys.executable, "-m", "g2r")
+) -> Iterator[Server]:
+    """Start `g2r serve BOT` on a free port of this machine; kill it at the end. `program` is g2r."""
+    command = [*program, "serve", str(bot), "--port", "0", *options]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

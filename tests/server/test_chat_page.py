@@ -325,3 +325,20 @@ def test_confidence_ratings_and_further_phases_are_shown(chat) -> None:
         expect(facts).to_contain_text(shown)
     candidates(page).first.locator("summary").click()
     expect(candidates(page).first).to_contain_text("7.9 of 10")
+
+
+def test_the_description_of_the_api_is_drawn_for_readers_and_keyboards(new_page) -> None:
+    with serving(create_app(make_bot(), admin_key=KEY)) as address:
+        page = new_page(width=400)
+        page.goto(f"{address}/docs")
+        expect(page.get_by_role("main")).to_have_attribute("aria-busy", "false")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("g2r")
+        page.get_by_role("link", name="POST /reply").click()
+        section = page.get_by_role("region", name="POST /reply", exact=True)
+        expect(section.get_by_label("Example for curl")).to_contain_text(f"curl {address}/reply")
+        expect(section.get_by_role("region", name="Body: ReplyRequest")).to_contain_text("list of text")
+        admin = page.get_by_role("region", name="POST /admin/bank/ban", exact=True)
+        expect(admin.get_by_label("Example for curl")).to_contain_text("$G2R_ADMIN_KEY")
+        expect(page.get_by_role("alert")).to_be_empty()
+        assert not overflows(page)
+        assert contrasts(page) >= 4.5
