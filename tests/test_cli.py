@@ -71,6 +71,28 @@ def test_a_value_out_of_range_names_the_option(call):
     assert "alpha" in one_line(err)
 
 
+def test_a_value_that_is_none_of_the_choices_is_told_with_them(call):
+    status, _, err = call("read", "x", "-o", "y", "--bot", "nobody")
+    assert status == 2
+    assert (
+        one_line(err) == "g2r: Invalid value for '--bot': 'nobody' is not one of 'any', 'first', 'second'.\n"
+    )
+
+
+def test_a_teacher_without_an_address_is_refused_before_it_is_asked(call):
+    status, _, err = call("generate", "x", "-o", "y", "--teacher", "openai:big@localhost")
+    assert status == 1
+    assert "openai:big@localhost: base_url: got 'localhost', expected an address" in one_line(err)
+
+
+def test_a_bench_leaves_alone_what_it_did_not_write(call, tmp_path):
+    (tmp_path / "thesis").write_text("mine")
+    status, _, err = call("bench", tmp_path / "run", "-o", tmp_path)
+    assert status == 1
+    assert "no latency.md there" in one_line(err)
+    assert (tmp_path / "thesis").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -66,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print("g2r: interrupted; finished work is kept, run the same command to go on")
         sys.exit(130)
     except typer.TyperException as error:
-        _fail(error.format_message(), 2)
+        _fail(
+            error.format_message().replace("Value error, ", "", 1), 2
+        )  # as pydantic begins those of its checks
     except G2RError as error:
         _fail(str(error), 1)
     except BrokenPipeError:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from g2r.config.base import StageConfig
 
@@ -51,6 +51,13 @@ class OpenAITeacherConfig(StageConfig):
     requests_per_minute: float | None = Field(None, gt=0, description="Upper bound on the request rate.")
     retries: int = Field(5, ge=0, description="Tries after a failed request, with growing pauses.")
     timeout: float = Field(60.0, gt=0, description="Seconds before a request counts as failed.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, base_url: str) -> str:
+        if not base_url.startswith(("http://", "https://")):
+            raise ValueError(f"got {base_url!r}, expected an address such as http://127.0.0.1:8000/v1")
+        return base_url
 
 
 class JudgeTeacherConfig(StageConfig):

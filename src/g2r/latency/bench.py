@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from g2r.artifacts import library_versions, read_examples, replacing
+from g2r.artifacts import library_versions, read_examples, refuse_other, replacing
 from g2r.config import BenchConfig
 from g2r.dialogue import Context
 from g2r.encoder import ExportRecord, OnnxEncoder, Vectors
@@ -47,8 +47,9 @@ def bench(
         InputError: the run lacks something, or has too few held-out contexts.
         ConfigError: a rival or a search structure is not known.
         DependencyError: an extra is not installed.
-        ArtifactError: an exported student is damaged, or the output cannot be written.
+        ArtifactError: an exported student is damaged, or the output cannot be written or holds something else.
     """
+    refuse_other(output, mark=TABLES)
     config = config or BenchConfig()
     threads = config.threads or physical_cores()
     contexts = draw_contexts(run, config)

@@ -6,6 +6,7 @@ from g2r.config import (
     RecordedTeacherConfig,
     TeacherConfig,
     TransformersTeacherConfig,
+    parse_config,
 )
 from g2r.errors import ConfigError
 from g2r.teachers.base import Sample, Teacher
@@ -55,7 +56,8 @@ def parse_teacher(text: str) -> TeacherConfig:
         return JudgeTeacherConfig(path=rest)
     if kind == "openai" and rest:
         model, _, address = rest.partition("@")
-        return OpenAITeacherConfig(model=model, **({"base_url": address} if address else {}))
+        values = {"model": model, **({"base_url": address} if address else {})}
+        return parse_config(OpenAITeacherConfig, values, where=text)
     if text.strip():
         return TransformersTeacherConfig(model=text)
     raise ConfigError(
