@@ -10,6 +10,9 @@ from g2r.config import IndexConfig, ReportConfig
 from g2r.dialogue import Candidate, Example, Scores
 from g2r.errors import InputError
 from g2r.evaluation.comparison import held_out, write_comparison
+from g2r.evaluation.leakage import Leak, Leakage
+from g2r.evaluation.metrics import NotComputed
+from g2r.evaluation.sections import clean_section
 from g2r.index.building import build_bank
 from g2r.student import BiEncoder
 
@@ -149,3 +152,12 @@ def test_all_students_reply_from_the_same_part_of_a_large_bank(tmp_path):
     sizes = json.loads((tmp_path / "report" / "tables.json").read_text())["Banks"]["bank"]
     assert sizes == {"responses": len(bank), "searched": 5}
     assert said <= set(bank.texts)
+
+
+def test_where_everything_leaked_the_rest_is_said_not_to_be_computed():
+    leaks = tuple(Leak(name, "context", "training", "exact", "x") for name in "ab")
+    leakage = Leakage(leaks, frozenset(), 2)
+    (section,) = clean_section({}, leakage, "student", ReportConfig())
+    assert section.text == "Not computed (all 2 contexts leaked)."
+    assert section.values == NotComputed("all 2 contexts leaked")
+    assert clean_section({}, Leakage((), frozenset("ab"), 2), "student", ReportConfig()) == []

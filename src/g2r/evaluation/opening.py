@@ -13,7 +13,7 @@ from g2r.evaluation.learned.base import JudgeScorer, LearnedScorer
 from g2r.evaluation.panel import Panel
 from g2r.evaluation.ratings import RatedReply, rater_ceiling, read_ratings, validate_scorers
 from g2r.evaluation.selection import read_adversarial, read_judged_lists
-from g2r.reading.lines import numbered_lines
+from g2r.reading.rated import read_ids
 from g2r.teachers import open_teacher, parse_teacher
 from g2r.teachers.base import Teacher
 
@@ -38,7 +38,8 @@ def open_panel(settings: EvaluateConfig, run: RunConfig, examples: Sequence[Exam
     scorers = [*_trained(settings, run, test, notes), *judges]
     rankers: list[LearnedScorer] = [*_poly_encoder(settings), *judges]
     rated = _rated_files(settings.ratings)
-    validations = validate_scorers(scorers, rated, seed=settings.seed) if scorers and rated else []
+    learned = [*scorers, *(ranker for ranker in rankers if ranker not in scorers)]
+    validations = validate_scorers(learned, rated, seed=settings.seed) if learned and rated else []
     return Panel(
         exams=(*_list_exams(settings, train, notes), *fidelity_exams(test)),
         scorers=tuple(scorers),
@@ -52,19 +53,6 @@ def open_panel(settings: EvaluateConfig, run: RunConfig, examples: Sequence[Exam
         judge_contexts=settings.judge_contexts,
         notes=tuple(notes),
     )
-
-
-def read_ids(path: Path) -> list[str]:
-    """The ids of a file, one a line; blank lines and those that begin with # are passed over.
-
-    Raises:
-        InputError: the file cannot be read or holds no id.
-    """
-    lines = [line.strip() for _, line in numbered_lines(path)]
-    ids = [line for line in lines if line and not line.startswith("#")]
-    if not ids:
-        raise InputError(f"{path} holds no id, expected one a line")
-    return ids
 
 
 def _list_exams(settings: EvaluateConfig, train: Sequence[Example], notes: list[str]) -> list[Exam]:

@@ -39,9 +39,11 @@ def selection_section(comparison: Comparison, missing: Sequence[str]) -> Section
 def clean_section(
     selections: Mapping[str, Sequence[Selection]], leakage: Leakage, reference: str, config: ReportConfig
 ) -> list[Section]:
-    """The same without the contexts that leaked, if any did and some are left."""
-    if not leakage.leaks or not leakage.clean:
+    """The same without the contexts that leaked, if any did."""
+    if not leakage.leaks:
         return []
+    if not leakage.clean:
+        return [_all_leaked("Without what leaked", leakage)]
     clean = {name: [own.restricted_to(leakage.clean) for own in each] for name, each in selections.items()}
     comparison = compare_selections(
         clean, reference=reference, candidates=config.candidates, seed=config.seed
@@ -116,7 +118,7 @@ def reply_sections(
             results.replies, results.examples, ratings=ratings_on_record(results.examples), seed=config.seed
         )
         sections = [Section("Replies", text, reply_table(measured), measured)]
-        if leakage.leaks and leakage.clean:
+        if leakage.leaks:
             sections.append(_clean_replies(results, leakage, config.seed))
         sections.append(_distinct_section(results, reference, config.seed))
     except DependencyError as error:
@@ -124,7 +126,14 @@ def reply_sections(
     return sections
 
 
+def _all_leaked(title: str, leakage: Leakage) -> Section:
+    reason = NotComputed(f"all {leakage.contexts} contexts leaked")
+    return Section(title, f"{str(reason).capitalize()}.", values=reason)
+
+
 def _clean_replies(results: Results, leakage: Leakage, seed: int) -> Section:
+    if not leakage.clean:
+        return _all_leaked("Replies without what leaked", leakage)
     kept = [i for i, e in enumerate(results.examples) if e.context_id in leakage.clean]
     examples = [results.examples[i] for i in kept]
     replies = {name: [own[i] for i in kept] for name, own in results.replies.items()}

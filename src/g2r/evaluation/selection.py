@@ -16,6 +16,7 @@ from g2r.evaluation.metrics import GOOD, Floats, any_good, first_choice_good, ra
 from g2r.evaluation.scorers import Scorer
 from g2r.reading.formats import json_rows
 from g2r.reading.lines import numbered_lines
+from g2r.reading.rated import rated_candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +167,7 @@ def read_judged_lists(path: Path, *, ids: Collection[str] = ()) -> list[JudgedLi
     """
     lists = []
     for row in json_rows(numbered_lines(path), str(path)):
-        candidates, scores = row.texts("candidates"), row.numbers("scores")
-        if len(candidates) != len(scores) or len(candidates) < 2:
-            raise InputError(
-                f"{row.where}, field scores: got {len(scores)} scores for {len(candidates)} candidates, "
-                "expected one each for two candidates or more"
-            )
+        candidates, scores = rated_candidates(row)
         list_id = row.text("id") if "id" in row else ""
         lists.append(JudgedList(row.texts("turns"), candidates, scores, list_id))
     missing = set(ids) - {item.list_id for item in lists}

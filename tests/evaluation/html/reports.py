@@ -77,8 +77,12 @@ def write_speeds(folder: Path) -> None:
         {"system": "untrained base", "p50": {"not_computed": "too few samples"}},
     ]
     searches = [
-        {"structure": structure, "responses": 100_000, "p50": p50, "recall_at_10": recall}
-        for structure, p50, recall in (("hnsw", 0.4, 0.99), ("hnsw", 0.1, 0.9), ("flat", 9.0, 1.0))
+        {"structure": structure, "effort": effort, "responses": 100_000, "p50": p50, "recall_at_10": recall}
+        for structure, effort, p50, recall in (
+            ("hnsw 64", 64, 0.4, 0.99),
+            ("hnsw 16", 16, 0.1, 0.9),
+            ("flat", 0, 9.0, 1.0),
+        )
     ]
     (folder / "latency.json").write_text(json.dumps({"rows": rows, "searches": searches}))
 

@@ -77,12 +77,23 @@ class Speed(_Record):
 
 
 class Search(_Record):
-    """How fast one structure was searched, the median in milliseconds, and how much of an exact search it found."""
+    """How fast one structure was searched, the median in milliseconds, and how much of an exact search it found.
+
+    Attributes:
+        structure: its name, which ends in the effort if it has one.
+        effort: how hard it was searched; 0 where there is nothing to choose.
+    """
 
     structure: str
+    effort: int = 0
     responses: int
     p50: _Number
     recall_at_10: _Number
+
+    @property
+    def kind(self) -> str:
+        """The structure without its effort: what one curve is of."""
+        return self.structure.removesuffix(f" {self.effort}") if self.effort else self.structure
 
 
 class _SpeedFile(_Record):

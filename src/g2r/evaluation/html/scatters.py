@@ -55,7 +55,10 @@ def recall_plots(searches: Sequence[Search]) -> list[ScatterView]:
 
 def _recall_plot(size: int, searches: Sequence[Search]) -> ScatterView:
     points = [(s.structure, s.p50 or 0.0, s.recall_at_10 or 0.0) for s in searches]
-    named = {label: sorted((x, y) for name, x, y in points if name == label) for label, _, _ in points}
+    named = {
+        kind: sorted((s.p50 or 0.0, s.recall_at_10 or 0.0) for s in searches if s.kind == kind)
+        for kind in dict.fromkeys(s.kind for s in searches)
+    }
     title = f"recall@10 among {size:,} responses"
     return _view(title, points, "median ms of a search", plots.curves(list(named.items())))
 
