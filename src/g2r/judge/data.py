@@ -14,6 +14,7 @@ from g2r.errors import InputError
 from g2r.evaluation.metrics import GOOD
 from g2r.reading.formats import json_rows
 from g2r.reading.lines import numbered_lines
+from g2r.reading.rated import rated_candidates, read_ids
 
 Nearest = Callable[[Sequence[Context]], Sequence[Sequence[str]]]
 """Responses that a retriever finds for each context, nearest first."""
@@ -64,12 +65,7 @@ def read_on_policy(path: Path) -> list[OnPolicyList]:
     """
     lists = []
     for row in json_rows(numbered_lines(path), str(path)):
-        candidates, scores = row.texts("candidates"), row.numbers("scores")
-        if len(candidates) != len(scores) or len(candidates) < 2:
-            raise InputError(
-                f"{row.where}, field scores: got {len(scores)} scores for {len(candidates)} candidates, "
-                "expected one each for two candidates or more"
-            )
+        candidates, scores = rated_candidates(row)
         lists.append(OnPolicyList(row.text("id"), row.texts("turns"), candidates, scores))
     return lists
 
@@ -82,17 +78,7 @@ def read_held_out(paths: Iterable[Path]) -> frozenset[str]:
     Raises:
         InputError: a file cannot be read, a row has no id, or a file holds none: it would hold nothing out.
     """
-    ids: set[str] = set()
-    for path in paths:
-        lines = numbered_lines(path)
-        if ".jsonl" in Path(path).suffixes:
-            found = {row.text("id") for row in json_rows(lines, str(path))}
-        else:
-            found = {line.strip() for _, line in lines if line.strip() and not line.startswith("#")}
-        if not found:
-            raise InputError(f"{path} holds no id, expected one a line, or JSON Lines with the field id")
-        ids |= found
-    return frozenset(ids)
+    return frozenset(found for path in paths for found in read_ids(path))
 
 
 def is_held_out(row_id: str, held_out: Collection[str]) -> bool:
