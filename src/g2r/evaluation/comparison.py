@@ -12,6 +12,7 @@ from g2r.dialogue import Context, Example
 from g2r.errors import InputError
 from g2r.evaluation.exams import Exam
 from g2r.evaluation.grid import SERVED, Banks, Results, examine_student, open_student, student_name
+from g2r.evaluation.kinds import kind_section
 from g2r.evaluation.leakage import Leakage, find_leaks
 from g2r.evaluation.metrics import Floats, NotComputed
 from g2r.evaluation.panel import Panel
@@ -97,6 +98,7 @@ def write_comparison(
     sections = [
         selection_section(comparison, results.missing),
         *clean_section(results.selections, leakage, reference, config),
+        *_kind_sections(results, students, config),
         *_exam_sections(results, panel, training, reference, config),
         *oracle_section(served, results, panel, reference, config),
         *_said_sections(results, rated, panel, leakage, reference, config, rules),
@@ -135,6 +137,22 @@ def _exam_sections(
             seed=config.seed,
         )
         for exam in panel.exams
+    ]
+
+
+def _kind_sections(results: Results, students: Mapping[str, Path], config: ReportConfig) -> list[Section]:
+    """Where the student that is served, the last one, fails."""
+    if not students:
+        return []
+    served = student_name(list(students)[-1])
+    return [
+        kind_section(
+            served,
+            results.selections[served],
+            results.contexts,
+            candidates=config.candidates,
+            seed=config.seed,
+        )
     ]
 
 
