@@ -161,7 +161,10 @@ def compare(server: Server, ledger: Ledger) -> list[str]:
         kind, response_id = thing
         found = there.get(response_id)
         if kind == "add":
-            ledger.compare(thing, "there" if found else "absent")
+            # One that was not acknowledged may turn up later: it can stand in the log of a bank that was swapped out
+            # while it was made, and come back with that bank.
+            if found or "absent" not in ledger.states[thing]:
+                ledger.compare(thing, "there" if found else "absent")
         elif found:  # the bank that is served now may lack a response that the other one has
             states = {
                 "ban": ("allowed", "banned")[found["banned"]],
@@ -172,7 +175,9 @@ def compare(server: Server, ledger: Ledger) -> list[str]:
     status, text = server.call("/reply", {"turns": ["hi"], "candidates": 50})
     ledger.replies[status] += 1
     said = {candidate["response_id"] for candidate in json.loads(text)["candidates"]}
-    ledger.lost["ban"] += len(said & banned)
+    for response_id in said & banned:
+        ledger.lost["ban"] += 1
+        print(f"lost: {response_id} is banned, and was said", file=sys.stderr)
     return [response_id for response_id in there if ("add", response_id) not in ledger.states]
 
 

@@ -42,7 +42,7 @@ def test_the_bots_turns_follow_their_history(bot, expected):
 
 
 def test_texts_are_cleaned_everywhere():
-    [example] = build(exchange((" hi \n you\x07", "e\u0301"), " so\t so "))
+    [example] = build(exchange((" hi \n you\x07", "\u202ee\u2069\u0301"), " so\t so "))
     assert (example.context, example.candidates[0].text) == (("hi you", "é"), "so so")
 
 

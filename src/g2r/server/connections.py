@@ -83,6 +83,9 @@ def bounded(config: ServeConfig, count: Callable[[str], None]) -> type[HttpTools
             self._head_is_whole()
             self._unset_keepalive_if_required()
             self.connections.discard(self)
+            if self.cycle:  # a request whose body broke off: its answer has no place any more
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
             count(refusal.reason)
             request_id = uuid.uuid4().hex
             log("refused", request_id=request_id, status=refusal.status, reason=refusal.reason)
