@@ -260,14 +260,15 @@ def test_files_that_are_no_bank(bank: ResponseBank, tmp_path: Path) -> None:
 
 def test_log_lines_are_plain_json(bank: ResponseBank, tmp_path: Path) -> None:
     bank.save(tmp_path)
-    bank.ban(bank[0].response_id, "why\nnot")
+    bank.ban(bank[0].response_id, "why\n\u202enot\x1b", by="some\x07body")
     (line,) = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
     values = json.loads(line)
     assert values.pop("at").endswith("+00:00")
     assert values == {
         "action": "ban",
         "response_id": bank[0].response_id,
-        "reason": "why\nnot",
+        "reason": "why not",
         "tags": [],
+        "by": "some body",
         "text": bank[0].text,
     }
