@@ -50,6 +50,7 @@ COMMANDS = [
     "judge train",
     "judge measure",
     "judge export",
+    "ranker train",
 ]
 INTRODUCTION = """\
 # The command line

@@ -86,7 +86,7 @@ def test_a_graph_of_another_model_is_refused(folder, tmp_path, monkeypatch):
 
 
 def test_what_is_no_exported_judge_is_refused(folder, tmp_path):
-    with pytest.raises(ArtifactError, match="no exported judge in .* make it with g2r judge export"):
+    with pytest.raises(ArtifactError, match=r"no exported judge in .* make it with g2r judge export"):
         Reranker.load(tmp_path)
     shutil.copytree(folder, tmp_path / "broken")
     (tmp_path / "broken" / "model.onnx").write_text("no graph")
@@ -164,7 +164,7 @@ def test_without_rerank_the_judge_is_not_asked(folder, monkeypatch):
 
 def test_to_rerank_without_a_judge_is_an_error():
     plain, config = make_bot(rerank=3)
-    with pytest.raises(ConfigError, match="the bot has no judge; write one with g2r judge export"):
+    with pytest.raises(ConfigError, match="the bot has no second stage; make one with g2r ranker"):
         with_config(plain, config, None)
 
 

@@ -5,10 +5,12 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from g2r.artifacts import replacing
 from g2r.bank import ADDED, BankResponse, Change, ResponseBank, held_log
@@ -25,20 +27,22 @@ from g2r.confidence import (
 from g2r.config import BotConfig, IndexConfig, parse_config
 from g2r.dialogue import Context, check_turns
 from g2r.duplicates import jaccard, shingles
-from g2r.encoder import Encoder
+from g2r.encoder import Encoder, Vectors
 from g2r.errors import ArtifactError, ConfigError, InputError
-from g2r.index.additions import LiveAdditions
+from g2r.index.additions import Additions, LiveAdditions
 from g2r.index.base import Hits, ResponseIndex, encode_views
 from g2r.misses import MISSES_FILE, PROPOSALS_FILE
 from g2r.progress import Progress, silent
+from g2r.ranker.model import Ranker
 from g2r.reply import RankedCandidate, Reply
 from g2r.rerank import Reranker
+from g2r.second_stage import Asked, SecondStage, reordered
 
 __all__ = ["Bot", "RankedCandidate", "Reply", "check_turns", "open_encoder"]
 
 _CANDIDATES = 10
 CONFIG_FILE = "bot.json"
-JUDGE_FOLDER = "judge"
+JUDGE_FOLDER, RANKER_FOLDER = "judge", "ranker"
 
 
 class Bot:
@@ -61,7 +65,7 @@ class Bot:
         *,
         config: BotConfig | None = None,
         calibration: Calibration | None = None,
-        reranker: Reranker | None = None,
+        reranker: SecondStage | None = None,
     ) -> None:
         """Put a bot together.
 
@@ -77,9 +81,11 @@ class Bot:
         self.reranker = reranker
         if self.config.rerank and reranker is None:
             raise ConfigError(
-                f"rerank is {self.config.rerank}, but the bot has no judge; write one with g2r judge export "
-                "into its folder judge, or set rerank to 0"
+                f"rerank is {self.config.rerank}, but the bot has no second stage; make one with g2r ranker "
+                "train (its folder ranker) or g2r judge export (its folder judge), or set rerank to 0"
             )
+        if self.config.rerank and reranker is not None:
+            reranker.check(encoder.fingerprint)
         self._least_confidence = least_confidence(self.config, calibration)
         self._student: Path | None = None
         self._additions = LiveAdditions(bank, index, encoder)
@@ -137,10 +143,10 @@ class Bot:
         responses = ResponseBank.load(path / bank)
         found = FaissIndex.load(path / bank / "index", bank=responses, encoder=encoder)
         config = config or read_rules(path)
-        judge = Reranker.load(path / JUDGE_FOLDER) if (path / JUDGE_FOLDER).is_dir() else None
-        origin = _origin(encoder, responses, found, config, judge)
+        second = open_second_stage(path)
+        origin = _origin(encoder, responses, found, config, second)
         calibration = fitting_calibration(path / CALIBRATION_FILE, origin, config)
-        bot = cls(encoder, responses, found, config=config, calibration=calibration, reranker=judge)
+        bot = cls(encoder, responses, found, config=config, calibration=calibration, reranker=second)
         bot._student = path / student
         return bot
 
@@ -176,7 +182,8 @@ class Bot:
                 (new / "student").mkdir()
                 write_encoder(new / "student")
             if self.reranker is not None:
-                shutil.copytree(self.reranker.folder, new / JUDGE_FOLDER)
+                name = RANKER_FOLDER if isinstance(self.reranker, Ranker) else JUDGE_FOLDER
+                shutil.copytree(self.reranker.folder, new / name)
             self.index.save(new / "bank" / "index")
             (new / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if self.calibration:
@@ -280,16 +287,21 @@ class Bot:
         additions = self._additions.current
         held = self.bank.state  # taken once: the reply tells the revision of the mask that it was found with
         allowed = held.allowed(tag_set(tags), tag_set({*without, *self.config.without}))
+        stage = self.reranker if self.config.rerank else None
+        views = (*additions.views, *(stage.views if stage else ()))
         start = time.perf_counter()
-        queries = encode_views(self.encoder, contexts, additions.views)
+        queries = encode_views(self.encoder, contexts, views)
         encoding = (time.perf_counter() - start) / len(contexts)
         return [
             self._choose(
                 context,
-                partial(additions.search, query, allowed=allowed),
+                partial(additions.search, query[: len(additions.views)], allowed=allowed),
                 candidates,
                 encoding,
                 revision=held.revision,
+                rate=partial(_rated, stage, context, dict(zip(views, query, strict=True)), additions)
+                if stage
+                else None,
             )
             for context, query in zip(contexts, queries, strict=True)
         ]
@@ -306,7 +318,14 @@ class Bot:
         return self.reply(turns, tags=tags, without=without, candidates=k).candidates
 
     def _choose(
-        self, context: Context, search: Callable[[int], Hits], shown: int, encoding: float, *, revision: int
+        self,
+        context: Context,
+        search: Callable[[int], Hits],
+        shown: int,
+        encoding: float,
+        *,
+        revision: int,
+        rate: Callable[[Sequence[str], NDArray[np.int64]], Vectors] | None = None,
     ) -> Reply:
         """Search deeper and deeper until the rules leave enough candidates, or nothing more is there."""
         said = [shingles(turn) for turn in context if turn]
@@ -327,23 +346,13 @@ class Bot:
         ranked = [self._candidate(hits, place) for place in places]
         filtering += time.perf_counter() - started
         seconds = {"encode": encoding, "search": searching, "rules": filtering}
-        if self.reranker is not None and self.config.rerank:
+        if rate is not None:
             started = time.perf_counter()
-            ranked = self._reranked(self.reranker, context, ranked)
+            texts = [candidate.text for candidate in ranked[: self.config.rerank]]
+            ratings = rate(texts, hits.rows[places[: len(texts)]]).tolist() if texts else []
+            ranked = reordered(ranked, ratings, weight=self.config.rerank_weight)
             seconds["rerank"] = time.perf_counter() - started
         return self._answer(tuple(ranked), shown, seconds, revision)
-
-    def _reranked(
-        self, reranker: Reranker, context: Context, ranked: Sequence[RankedCandidate]
-    ) -> list[RankedCandidate]:
-        """The first `config.rerank` candidates in the order of the second stage, the others after them."""
-        first, others = ranked[: self.config.rerank], ranked[self.config.rerank :]
-        ratings = reranker.scores(context, [candidate.text for candidate in first]).tolist()
-        rated = [
-            replace(c, rating=rating, score=rating + self.config.rerank_weight * c.score)
-            for c, rating in zip(first, ratings, strict=True)
-        ]
-        return [*sorted(rated, key=lambda c: -c.score), *others]
 
     def _unsaid(self, hits: Hits, said: Sequence[frozenset[str]], wanted: int) -> list[int]:
         """The first places among the hits that repeat no turn of the conversation, neither bot's nor partner's."""
@@ -396,10 +405,37 @@ class Bot:
 
 
 def _origin(
-    encoder: Encoder, bank: ResponseBank, index: ResponseIndex, config: BotConfig, reranker: Reranker | None
+    encoder: Encoder,
+    bank: ResponseBank,
+    index: ResponseIndex,
+    config: BotConfig,
+    reranker: SecondStage | None,
 ) -> Origin:
-    judge = reranker.record.fingerprint if reranker is not None else ""
+    judge = reranker.fingerprint if reranker is not None else ""
     return origin_of(bank.version, encoder.fingerprint, index.config, config, judge=judge)
+
+
+def _rated(
+    stage: SecondStage,
+    context: Context,
+    views: Mapping[str, Vectors],
+    additions: Additions,
+    texts: Sequence[str],
+    rows: NDArray[np.int64],
+) -> Vectors:
+    """The ratings of the responses in these rows of the bank."""
+    return stage.rate(Asked(context, texts, views, partial(additions.keys_of, rows)))
+
+
+def open_second_stage(folder: Path) -> SecondStage | None:
+    """The second stage in the folder of a bot: its judge, else its ranker; None without either.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    if (folder / JUDGE_FOLDER).is_dir():
+        return Reranker.load(folder / JUDGE_FOLDER)
+    return Ranker.load(folder / RANKER_FOLDER) if (folder / RANKER_FOLDER).is_dir() else None
 
 
 def _under(value: float | None, bar: float | None) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from g2r.encoder import EXPORT_FILE, GRAPH_FILES, Precision, Vectors, open_graph, read_tokenizer
 from g2r.judge.pairs import PairForm, PairTokenizer, by_length
 from g2r.records import read_record
+from g2r.second_stage import Asked
 
 _KIND = "reranker"
 _AT_ONCE = 16
@@ -93,6 +94,22 @@ class Reranker:
         return cls(
             folder, record, precision=record.precision if precision == "auto" else precision, threads=threads
         )
+
+    @property
+    def fingerprint(self) -> str:
+        return self.record.fingerprint
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """It reads texts alone."""
+        return ()
+
+    def check(self, encoder: str) -> None:
+        """It fits every student."""
+
+    def rate(self, asked: Asked) -> Vectors:
+        """Rate each candidate: float32 (candidates,), 0 to 10."""
+        return self.scores(asked.context, asked.responses)
 
     def scores(self, context: Sequence[str], responses: Sequence[str]) -> Vectors:
         """Rate each response to a context (turns oldest first): float32 (responses,), 0 to 10.

@@ -90,7 +90,7 @@ def kept_layers(layers: int, kept: int, *, spread: bool) -> list[int]:
 
 def static_tower(full: BiEncoder, texts: Sequence[str]) -> StaticEmbedding:
     """A vector a token: the full tower's of the token alone, the less the more frequent it is in `texts`."""
-    tokenizer = _full_towers(full)[0][0].tokenizer
+    tokenizer: Any = _full_towers(full)[0][0].tokenizer
     ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     counts = np.bincount(np.concatenate([np.array(own, np.int64) for own in ids]), minlength=len(tokenizer))
     shares = counts / max(1, counts.sum())

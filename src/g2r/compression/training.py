@@ -178,7 +178,7 @@ class _Compression:
         cosine = cosine_loss(vectors, targets)
         bank = bank_loss(vectors, targets, self._drawn_keys(), temperature=self.config.temperature)
         self.optimizer.zero_grad()
-        (cosine + self.config.bank_weight * bank).backward()
+        torch.autograd.backward(cosine + self.config.bank_weight * bank)
         if self.config.layers:
             torch.nn.utils.clip_grad_norm_(self.parameters, _MAX_GRAD_NORM)
         self.optimizer.step()

@@ -9,6 +9,7 @@ from g2r.config.evaluation import EvaluateConfig, ReportConfig
 from g2r.config.growing import GrowConfig
 from g2r.config.judging import JudgeConfig
 from g2r.config.onpolicy import OnPolicyConfig
+from g2r.config.ranking import RankerConfig
 from g2r.config.rating import RateConfig, RatingsConfig
 from g2r.config.run import RunConfig, read_run_config
 from g2r.config.serving import BotConfig, ContextView, IndexConfig, ServeConfig
@@ -42,6 +43,7 @@ __all__ = [
     "JudgeTeacherConfig",
     "OnPolicyConfig",
     "OpenAITeacherConfig",
+    "RankerConfig",
     "RateConfig",
     "RatingsConfig",
     "RecordedTeacherConfig",

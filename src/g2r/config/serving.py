@@ -73,10 +73,10 @@ class BotConfig(StageConfig):
     rerank: int = Field(
         0,
         ge=0,
-        description="Retrieved responses that the judge of the bot rates, to say its best; 0 for no judge.",
+        description="Retrieved responses that the judge or ranker of the bot rates, to say its best; 0 for none.",
     )
     rerank_weight: float = Field(
-        0.0, ge=0, description="Weight of the student's score beside the judge's rating of 0 to 10."
+        0.0, ge=0, description="Weight of the student's score beside that rating of 0 to 10."
     )
     min_confidence: float | None = Field(
         None, ge=0, le=1, description="Abstain when the calibrated confidence is lower (g2r calibrate)."

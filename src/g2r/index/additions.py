@@ -83,6 +83,25 @@ class Additions:
             built[superseded] = False
         return _best([self._index.search(index_query, k, allowed=built), self._scored(query, allowed)], k)
 
+    def keys_of(self, rows: NDArray[np.int64]) -> dict[str, list[Vectors]]:
+        """The keys of these rows, by kind: for each row (keys, dimensions)."""
+        fresh = {int(row): place for place, row in enumerate(self._rows)}
+        stored = self._index.keys_of(np.array([row for row in rows if row not in fresh], dtype=np.int64))
+        if not fresh:
+            return {name: list(keys) for name, keys in stored.items()}
+        added = {kind.name: kind for kind in self._keys}
+        nothing = np.zeros((0, self._keys[0].vectors.shape[1]), dtype=np.float32)
+        found: dict[str, list[Vectors]] = {}
+        for name in dict.fromkeys([*stored, *added]):
+            others = iter(stored.get(name, ()))
+            found[name] = [
+                (_keys_at(added[name], fresh[row]) if name in added else nothing)
+                if row in fresh
+                else next(others, nothing)
+                for row in rows.tolist()
+            ]
+        return found
+
     def _scored(self, query: Vectors, allowed: NDArray[np.bool_]) -> Hits:
         """All of these that are allowed, scored as `keys.exact_scores` does."""
         parts = {
@@ -163,6 +182,12 @@ def _encoded(
     return np.array([rows[response.response_id] for response in bank]), encode_keys(
         bank, encoder, index.config
     )
+
+
+def _keys_at(kind: Keys, place: int) -> Vectors:
+    """The keys of the response at `place` among those of `kind`: (keys, dimensions)."""
+    start, end = kind.links.row_offsets[place : place + 2]
+    return kind.vectors[kind.links.row_keys[start:end]]
 
 
 def _best(found: Sequence[Hits], k: int) -> Hits:

@@ -8,7 +8,8 @@ over the contexts c_k that r was written for and the views v of a context. A res
 has 0 for the second part.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
@@ -21,6 +22,7 @@ from g2r.config import IndexConfig
 from g2r.dialogue import Context
 from g2r.encoder import Encoder, Vectors
 
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _TURNS = {"last1": 1, "last2": 2, "all": 0}
 
 
@@ -72,6 +74,10 @@ class ResponseIndex(Protocol):
         """
         ...
 
+    def keys_of(self, rows: NDArray[np.int64]) -> Mapping[str, Sequence[Vectors]]:
+        """The stored keys of these rows, by kind: for each row (keys, dimensions)."""
+        ...
+
     def save(self, folder: Path | str) -> None:
         """Write the index into `folder`, whole or not at all."""
         ...
@@ -87,14 +93,26 @@ class ResponseIndex(Protocol):
 
 
 def view_of(context: Sequence[str], view: str) -> Context:
-    """What a view sees of a context: last1 its last turn, last2 its last two, all of it."""
+    """What a view sees of a context.
+
+    last1 sees its last turn, last2 its last two, all of it everything; previous the turn before the last,
+    nothing where there is none; sentence the last sentence of the last turn.
+    """
+    if view == "previous":
+        return tuple(context[-2:-1])
+    if view == "sentence":
+        return (_SENTENCE_END.split(context[-1].strip())[-1],)
     return tuple(context[-_TURNS[view] :])
 
 
 def encode_views(encoder: Encoder, contexts: Sequence[Sequence[str]], views: Sequence[str]) -> Vectors:
-    """Return f(v(c)) for each context and view: (contexts, views, dimensions). Equal texts are encoded once."""
+    """Return f(v(c)) for each context and view: (contexts, views, dimensions), zeros where a view sees nothing.
+
+    Equal texts are encoded once.
+    """
     seen = [view_of(context, view) for context in contexts for view in views]
-    distinct = list(dict.fromkeys(seen))
-    place = {turns: i for i, turns in enumerate(distinct)}
+    distinct = list(dict.fromkeys(turns for turns in seen if turns))
+    place = {turns: i for i, turns in enumerate(distinct)} | {(): len(distinct)}
     vectors = encoder.encode_contexts(distinct)
+    vectors = np.concatenate([vectors, np.zeros_like(vectors[:1])])
     return vectors[[place[turns] for turns in seen]].reshape(len(contexts), len(views), -1)

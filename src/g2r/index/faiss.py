@@ -117,6 +117,10 @@ class FaissIndex:
                 return hits
             depth *= 4
 
+    def keys_of(self, rows: NDArray[np.int64]) -> dict[str, list[Vectors]]:
+        """The stored keys of these rows, by kind: for each row (keys, dimensions)."""
+        return {part.name: part.keys_of(rows) for part in self._parts}
+
     def _recall(self, keys: Sequence[Keys], queries: Vectors) -> dict[str, float]:
         """Share of the truly best 1 and 10 responses that search finds; responses that tie count alike."""
         shares: dict[int, list[float]] = {1: [], 10: []}

@@ -134,6 +134,14 @@ class KeySearch:
         of_keys = self.index.reconstruct_batch(distinct) @ vector
         return best_of_each(of_keys[places], offsets)
 
+    def keys_of(self, rows: NDArray[np.int64]) -> list[Vectors]:
+        """The stored keys of each row: (keys, dimensions) each."""
+        keys, offsets = links_of(self.links.row_keys, self.links.row_offsets, rows)
+        if not len(keys):
+            return [np.zeros((0, self.index.d), dtype=np.float32) for _ in rows]
+        distinct, places = np.unique(keys, return_inverse=True)
+        return np.split(self.index.reconstruct_batch(distinct)[places], offsets[1:-1])
+
 
 @contextmanager
 def _one_thread() -> Iterator[None]:

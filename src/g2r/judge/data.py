@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from g2r.artifacts import read_examples
 from g2r.dialogue import Context, Example
 from g2r.duplicates import normal_form
 from g2r.errors import InputError
@@ -68,6 +69,25 @@ def read_on_policy(path: Path) -> list[OnPolicyList]:
         candidates, scores = rated_candidates(row)
         lists.append(OnPolicyList(row.text("id"), row.texts("turns"), candidates, scores))
     return lists
+
+
+def read_rated_lists(path: Path) -> list[OnPolicyList]:
+    """Read rated lists: JSON Lines as `read_on_policy` does, or examples with judge scores (*.parquet).
+
+    Raises:
+        InputError, ArtifactError: the file cannot be read, or is malformed.
+    """
+    if path.suffix != ".parquet":
+        return read_on_policy(path)
+    return [
+        OnPolicyList(
+            f"{e.dialogue_id}-{place}",
+            e.context,
+            tuple(c.text for c in e.candidates),
+            tuple(c.scores.judge for c in e.candidates if c.scores.judge is not None),
+        )
+        for place, e in enumerate(scored_lists([e for e in read_examples(path) if e.split == "train"]))
+    ]
 
 
 def read_held_out(paths: Iterable[Path]) -> frozenset[str]:
