@@ -427,14 +427,18 @@ def _rated(
     return stage.rate(Asked(context, texts, views, partial(additions.keys_of, rows)))
 
 
-def open_second_stage(folder: Path) -> SecondStage | None:
+def open_second_stage(folder: Path, *, threads: int = 0) -> SecondStage | None:
     """The second stage in the folder of a bot: its judge, else its ranker; None without either.
+
+    Args:
+        folder: of the bot.
+        threads: of one call of the judge; 0 for one a core.
 
     Raises:
         ArtifactError: it is damaged.
     """
     if (folder / JUDGE_FOLDER).is_dir():
-        return Reranker.load(folder / JUDGE_FOLDER)
+        return Reranker.load(folder / JUDGE_FOLDER, threads=threads)
     return Ranker.load(folder / RANKER_FOLDER) if (folder / RANKER_FOLDER).is_dir() else None
 
 

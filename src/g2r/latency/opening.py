@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from g2r.bank import ResponseBank
-from g2r.bot import Bot
+from g2r.bot import Bot, open_second_stage
 from g2r.config import BenchConfig, BotConfig, IndexConfig
 from g2r.dialogue import Context
 from g2r.encoder import GRAPH_FILES, Encoder, OnnxEncoder, Precision
@@ -27,6 +27,7 @@ from g2r.latency.memory import available_bytes, resident_bytes
 from g2r.latency.rounds import TimedSystem
 from g2r.latency.systems import Bm25Rival, PhasedEncoder, PlainRival, TimedBot
 from g2r.rerank import Reranker
+from g2r.second_stage import SecondStage
 from g2r.student import BiEncoder
 
 RIVAL = "SentenceTransformer + flat fp32"
@@ -117,7 +118,9 @@ def _open_exported(
     """The bot on ONNX Runtime: in each precision by the run's keys and by response keys alone; re-ranked."""
     exported = run / "student" / "onnx"
 
-    def bot(name: str, precision: Precision, found: FaissIndex, reranker: Reranker | None = None) -> TimedBot:
+    def bot(
+        name: str, precision: Precision, found: FaissIndex, reranker: SecondStage | None = None
+    ) -> TimedBot:
         encoder = OnnxEncoder.load(exported, precision=precision, threads=threads)
         return _bot(name, encoder, responses, found, reranker=reranker, rerank=config.rerank)
 
@@ -130,11 +133,14 @@ def _open_exported(
         if alone is not None:
             name = bot_name(precision, further="response keys")
             opened.open(partial(bot, name, precision, alone), warm_up)
-    judge = Path(config.reranker) if config.reranker else run / "judge"
-    if config.reranker or judge.is_dir():
+    stage = (
+        Reranker.load(Path(config.reranker), threads=threads)
+        if config.reranker
+        else open_second_stage(run, threads=threads)
+    )
+    if stage is not None:
         name = bot_name("fp32", further=f"re-ranking {config.rerank}")
-        reranker = Reranker.load(judge, threads=threads)
-        opened.open(partial(bot, name, "fp32", index, reranker), warm_up)
+        opened.open(partial(bot, name, "fp32", index, stage), warm_up)
 
 
 def _bot(
@@ -144,7 +150,7 @@ def _bot(
     index: FaissIndex,
     *,
     device: str = "cpu",
-    reranker: Reranker | None = None,
+    reranker: SecondStage | None = None,
     rerank: int = 0,
 ) -> TimedBot:
     phased = PhasedEncoder(encoder)
