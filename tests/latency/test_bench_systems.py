@@ -15,6 +15,7 @@ from g2r.export import export
 from g2r.latency.banks import bank_of
 from g2r.latency.systems import Bm25Rival, PhasedEncoder, PlainRival, TimedBot
 from g2r.student import BiEncoder
+from second_stages import Longest
 
 TEXTS = [f"well {word} is fine with me" for word in ("tea", "rain", "music", "bread", "the sea", "a train")]
 CONTEXT = ("hi there", "hello", "do you like music?")
@@ -65,16 +66,9 @@ def test_a_bot_tells_tokenise_encode_search_rules(
 
 
 def test_a_reranker_gets_the_best_candidates(encoder: OnnxEncoder, bank: ResponseBank) -> None:
-    class Longest:
-        asked: tuple[tuple[str, ...], list[str]]
-
-        def scores(self, context: tuple[str, ...], responses: list[str]) -> np.ndarray:
-            self.asked = (context, responses)
-            return np.array([len(text) for text in responses], dtype=np.float32)
-
     phased, reranker = PhasedEncoder(encoder), Longest()
     plain = Bot.build(phased, bank)
-    bot = Bot(phased, bank, plain.index, config=BotConfig(rerank=3), reranker=reranker)  # type: ignore[arg-type]
+    bot = Bot(phased, bank, plain.index, config=BotConfig(rerank=3), reranker=reranker)
     assert phases(TimedBot("bot", bot, phased).reply(CONTEXT))[-2:] == ["rerank", "total"]
     assert reranker.asked == (CONTEXT, [c.text for c in plain.candidates(CONTEXT, 3)])
 

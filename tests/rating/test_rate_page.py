@@ -219,7 +219,7 @@ def test_the_command_serves_the_page_and_ends_on_interrupt(new_page, replies, tm
     [
         (["--rater", "ann", "--systems", "secret rival,oracle"], "no system at 'oracle'"),
         (["--rater", " "], "rater"),
-        ([], "rater: Field required"),
+        ([], "rater: missing"),
         (["--rater", "ann", "--items", "0"], "items"),
     ],
 )

@@ -32,4 +32,5 @@ def serve(
             f"curl {address}/reply -H 'Content-Type: application/json' -d '{{\"turns\": [\"hi, how are you?\"]}}'",
             flush=True,
         )
-        serve(create_app(live, config, admin_key=os.environ.get(ADMIN_KEY)), listener, config)
+        application = create_app(live, config, admin_key=os.environ.get(ADMIN_KEY))
+        serve(application, listener, config, count_refusal=application.state.service.metrics.count_refusal)

@@ -3,6 +3,7 @@
 import math
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -12,7 +13,6 @@ from g2r.config import ServeConfig
 from g2r.errors import InputError
 from g2r.server.connections import bounded
 from g2r.server.logs import write_logs
-from g2r.server.service import Service
 
 _BACKLOG = 2048
 
@@ -40,14 +40,22 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: FastAPI, listener: socket.socket, config: ServeConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted and return."""
+def serve(
+    app: FastAPI,
+    listener: socket.socket,
+    config: ServeConfig,
+    *,
+    count_refusal: Callable[[str], None] = lambda reason: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted and return.
+
+    `count_refusal` is told why a connection is refused.
+    """
     write_logs(text=config.log_text)
-    service: Service = app.state.service
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=bounded(config, service.metrics.count_refusal),
+            http=bounded(config, count_refusal),
             log_config=None,
             access_log=False,
             server_header=False,
