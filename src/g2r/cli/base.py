@@ -92,6 +92,13 @@ def _lines(stage: str) -> Progress:
     return report
 
 
+def share_cores() -> None:
+    """Keep numpy's matrix library on one thread: its threads spin while they wait, and the encoder's wait for them."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
+
+
 def finish(stage: Stage, *, force: bool, as_json: bool) -> None:
     """Run one stage and tell what it made."""
     show([stage.run(force=force, progress=watched)], as_json=as_json)

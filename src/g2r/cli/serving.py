@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from g2r.cli.base import DEFAULT_BOT, BankName, BotPath, app
+from g2r.cli.base import DEFAULT_BOT, BankName, BotPath, app, share_cores
 from g2r.config import ServeConfig, parse_config
 from g2r.options import options_of
 
@@ -24,6 +24,7 @@ def serve(
     from g2r.server.live import LiveBot
     from g2r.server.running import address_of, listen, serve
 
+    share_cores()
     live = LiveBot.open(path, bank=bank)
     with listen(config) as listener:
         address = address_of(listener)

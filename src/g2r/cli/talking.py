@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from g2r.cli.base import DEFAULT_BOT, BankName, BotPath, Json, app, errors
+from g2r.cli.base import DEFAULT_BOT, BankName, BotPath, Json, app, errors, share_cores
 from g2r.errors import InputError
 from g2r.reading.lines import STDIN, decoded, numbered_lines
 
@@ -27,6 +27,7 @@ def chat(
     from g2r.bot import Bot
     from g2r.chat import HELP, Chat
 
+    share_cores()
     talk = Chat(Bot.load(path, bank=bank))
     people = sys.stdin.isatty()
     if people:
@@ -77,6 +78,7 @@ def reply(
         raise InputError(
             f'standard input is no JSON ({error}); expected a list of turns: ["hi, how are you?"]'
         ) from None
+    share_cores()
     bot = Bot.load(path, bank=bank)
     wanted = tag_list(tags)
     answer = bot.reply(turns, tags=wanted, without=tag_list(without), candidates=candidates)

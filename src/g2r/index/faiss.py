@@ -106,7 +106,7 @@ class FaissIndex:
             allowed = None
         reachable = self._reachable if allowed is None else self._reachable & allowed
         k = min(k, int(np.count_nonzero(reachable)))
-        depth = max(1, k if len(self._parts) == 1 else max(_SHALLOWEST, 4 * k))
+        depth = max(1, k if len(self._parts) == 1 else max(_SHALLOWEST, 2 * k))
         while True:
             found = [
                 part.search(vector, depth, allowed) for part, vector in zip(self._parts, query, strict=True)

@@ -112,7 +112,8 @@ class KeySearch:
         selector = self._selector(allowed)
         for effort in (self.effort, self.index.ntotal):
             parameters = search_parameters(self.index, depth=depth, effort=effort, selector=selector)
-            scores, keys = self.index.search(vector[None], depth, params=parameters)
+            with _one_thread():  # one query is too little to share, and FAISS's threads spin while they wait
+                scores, keys = self.index.search(vector[None], depth, params=parameters)
             if keys[0, -1] >= 0 or not has_effort(self.index):
                 break
         filled = keys[0] >= 0
@@ -145,7 +146,7 @@ class KeySearch:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Build with one thread: with more, FAISS links an HNSW graph in the order in which threads finish."""
+    """FAISS on one thread; with more it also links an HNSW graph in the order in which threads finish."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
