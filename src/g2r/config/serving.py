@@ -113,7 +113,7 @@ class ServeConfig(StageConfig):
     timeout_s: float = Field(5.0, gt=0, description="Seconds for a request to arrive, and for its answer.")
     max_queue: int = Field(256, ge=1, description="Most conversations that wait; further ones are refused.")
     max_delay_ms: float = Field(
-        75.0, gt=0, description="Refuse what, by recent speed, would be answered later than this."
+        50.0, gt=0, description="Refuse what, by recent speed, would be answered later than this."
     )
     max_batch: int = Field(16, ge=1, description="Most conversations answered together.")
     batch_wait_ms: float = Field(

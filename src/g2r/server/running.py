@@ -15,6 +15,8 @@ from g2r.server.connections import bounded
 from g2r.server.logs import write_logs
 
 _BACKLOG = 2048
+_KEEP_ALIVE_S = 30
+"""Longer than the pauses of a conversation that is going on, so that its connection is not closed as it speaks."""
 
 
 def listen(config: ServeConfig) -> socket.socket:
@@ -61,6 +63,7 @@ def serve(
             server_header=False,
             lifespan="on",
             timeout_graceful_shutdown=math.ceil(config.drain_s),
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
     )
 
