@@ -1,6 +1,6 @@
 """Second stages for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ class Longest:
     views: tuple[str, ...] = ()
     asked: tuple[Sequence[str], Sequence[str]] = ((), ())
 
-    def check(self, encoder: str) -> None:
-        """It fits every student."""
+    def check(self, encoder: str, kinds: Collection[str]) -> None:
+        """It fits every student and index."""
 
     def rate(self, asked: Asked) -> Vectors:
         return self.scores(asked.context, asked.responses)

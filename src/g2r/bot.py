@@ -85,9 +85,10 @@ class Bot:
                 "train (its folder ranker) or g2r judge export (its folder judge), or set rerank to 0"
             )
         if self.config.rerank and reranker is not None:
-            reranker.check(encoder.fingerprint)
+            reranker.check(encoder.fingerprint, index.keys_of(np.zeros(0, dtype=np.int64)))
         self._least_confidence = least_confidence(self.config, calibration)
         self._student: Path | None = None
+        self._stages: dict[str, Path] = {}
         self._additions = LiveAdditions(bank, index, encoder)
 
     @classmethod
@@ -143,11 +144,12 @@ class Bot:
         responses = ResponseBank.load(path / bank)
         found = FaissIndex.load(path / bank / "index", bank=responses, encoder=encoder)
         config = config or read_rules(path)
-        second = open_second_stage(path)
+        second = open_second_stage(path) if config.rerank else None
         origin = _origin(encoder, responses, found, config, second)
         calibration = fitting_calibration(path / CALIBRATION_FILE, origin, config)
         bot = cls(encoder, responses, found, config=config, calibration=calibration, reranker=second)
         bot._student = path / student
+        bot._stages = {name: path / name for name in (JUDGE_FOLDER, RANKER_FOLDER) if (path / name).is_dir()}
         return bot
 
     @property
@@ -181,9 +183,10 @@ class Bot:
             else:
                 (new / "student").mkdir()
                 write_encoder(new / "student")
-            if self.reranker is not None:
-                name = RANKER_FOLDER if isinstance(self.reranker, Ranker) else JUDGE_FOLDER
-                shutil.copytree(self.reranker.folder, new / name)
+            own = RANKER_FOLDER if isinstance(self.reranker, Ranker) else JUDGE_FOLDER
+            stages = self._stages | ({own: self.reranker.folder} if self.reranker is not None else {})
+            for name, folder in stages.items():
+                shutil.copytree(folder, new / name)
             self.index.save(new / "bank" / "index")
             (new / CONFIG_FILE).write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if self.calibration:

@@ -1,7 +1,7 @@
 """The second stage at run time: an exported judge rates what was retrieved. ONNX Runtime, no torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -104,8 +104,8 @@ class Reranker:
         """It reads texts alone."""
         return ()
 
-    def check(self, encoder: str) -> None:
-        """It fits every student."""
+    def check(self, encoder: str, kinds: Collection[str]) -> None:
+        """It fits every student and index."""
 
     def rate(self, asked: Asked) -> Vectors:
         """Rate each candidate: float32 (candidates,), 0 to 10."""

@@ -1,6 +1,6 @@
 """The second stage of a bot: what rates the candidates that the search found, to say the best rated."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -45,8 +45,8 @@ class SecondStage(Protocol):
         """Views of a context that it needs beside the texts."""
         ...
 
-    def check(self, encoder: str) -> None:
-        """Refuse an encoder, named by its fingerprint, that it does not fit.
+    def check(self, encoder: str, kinds: Collection[str]) -> None:
+        """Refuse an encoder, named by its fingerprint, or an index with these kinds of key, that it does not fit.
 
         Raises:
             ArtifactError: it was made for another one.

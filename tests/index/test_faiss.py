@@ -103,6 +103,32 @@ def test_search_returns_the_best_with_their_parts(weights: tuple[float, float]) 
     assert index.manifest.counts["recall@1"] >= 0.98
 
 
+@pytest.mark.parametrize("weights", [(0.1, 1.0), (0.5, 0.5)])
+def test_responses_without_contexts_are_found_where_contexts_are_unlike(weights: tuple[float, float]) -> None:
+    """Their part is 0, more than that of any context that is unlike: no bound may forget them."""
+    encoder, draw = WordEncoder(6), random.Random(3)
+    responses = [
+        BankResponse(
+            content_id(f"{number}"),
+            f"{draw.choice(WORDS)} {number}",
+            ("t",),
+            tuple(BankContext((f"{draw.choice(WORDS)} {number} {k}",)) for k in range(3))
+            if number % 3
+            else (),
+        )
+        for number in range(400)
+    ]
+    bank = ResponseBank.from_responses(responses)
+    built = config(weights, kind="flat", min_recall_at_1=0, min_recall_at_10=0)
+    index, keys = FaissIndex.build(bank, encoder, built), encode_keys(bank, encoder, built)
+    noise = np.random.default_rng(0).standard_normal((40, 3, 6)).astype(np.float32)
+    away = np.stack([-kind.vectors.mean(axis=0) for kind in keys])
+    away[0] = 0
+    for query in 3 * away + 0.5 * noise:
+        exact = np.sort(exact_scores(keys, query, built))[::-1][:5]
+        np.testing.assert_allclose(index.search(query, 5).scores, exact, atol=2e-2)
+
+
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
 @pytest.mark.parametrize("share", [0.9, 0.1, 0.01, 0.0])
 def test_only_allowed_rows_are_found_and_all_of_them_are(kind: str, share: float) -> None:

@@ -142,8 +142,9 @@ def test_held_out_by_id_or_dialogue_but_not_by_a_mere_beginning():
 def test_nothing_held_out_is_left_its_contexts_included():
     lists = [
         OnPolicyList("x-1-2", ("long ago", "b turn 3", "B turn 4!"), ("r", "s"), (1.0, 2.0)),
-        OnPolicyList("b-4", ("k",), ("r", "s"), (1.0, 2.0)),
+        OnPolicyList("b-4", ("m",), ("r", "s"), (1.0, 2.0)),
         OnPolicyList("c-4", ("k",), ("r", "s"), (1.0, 2.0)),
+        OnPolicyList("d-9", ("K!",), ("r", "s"), (1.0, 2.0)),
     ]
     examples, kept = without_held_out(EXAMPLES, lists, {"x-1-2", "c"})
     assert kept == [lists[1]]

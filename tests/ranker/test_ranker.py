@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from g2r.errors import ArtifactError, ConfigError
 from g2r.index.base import encode_views, view_of
 from g2r.judge.data import OnPolicyList
 from g2r.ranker.features import LIKENESSES, NAMES, READ, VIEWS, see
-from g2r.ranker.model import Ranker
+from g2r.ranker.model import Ranker, RankerRecord
 from g2r.ranker.training import _Network, fit, see_lists, train_ranker
 from g2r.second_stage import Asked
 from word_encoder import WordEncoder
@@ -125,6 +126,39 @@ def test_a_context_that_is_a_key_itself_does_not_teach_by_that(bot: Bot) -> None
     assert 0 < column["last1~last1"][1] < 1
 
 
+def test_a_feature_that_never_varied_counts_for_nothing(bot: Bot) -> None:
+    contexts = [("so tell me. what of thing3 now",), ("and what of thing4",)]
+    lists = [
+        OnPolicyList(f"d{i}-0", c, ("fine thing3", "fine thing4", "sorry thing5"), (8.0, 1.0, 1.0))
+        for i, c in enumerate(contexts)
+    ]
+    weights = fit(see_lists(bot, lists), QUICK)
+    turns = NAMES.index("turns")
+    assert np.isinf(weights["scale"][turns])
+    ranker = Ranker(Path(), RankerRecord("", ""), weights)
+    seen = see_lists(bot, lists)[0].seen
+    further = replace(seen, features=seen.features.copy())
+    further.features[:, turns] += 7
+    np.testing.assert_array_equal(ranker.ratings(seen), ranker.ratings(further))
+
+
+def test_a_damaged_ranker_that_is_not_used_stops_nobody(bot: Bot, folder: Path, tmp_path: Path) -> None:
+    Bot(bot.encoder, bot.bank, bot.index, reranker=Ranker.load(folder)).save(tmp_path / "bot")
+    (tmp_path / "bot" / "ranker" / "weights.npz").write_bytes(b"")
+    (tmp_path / "bot" / "judge").mkdir()
+    loaded = load_with_words(tmp_path / "bot")
+    assert loaded.reply(context_of("thing3")).text
+    loaded.save(tmp_path / "bot")
+    assert (tmp_path / "bot" / "ranker" / "weights.npz").is_file()
+    assert (tmp_path / "bot" / "judge").is_dir()
+
+
+def load_with_words(folder: Path) -> Bot:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("g2r.bot.open_encoder", lambda place: WordEncoder())
+        return Bot.load(folder)
+
+
 def test_the_bot_says_what_the_ranker_rates_best(bot: Bot, folder: Path) -> None:
     ranker = Ranker.load(folder)
     staged = Bot(bot.encoder, bot.bank, bot.index, config=BotConfig(rerank=8), reranker=ranker)
@@ -165,6 +199,11 @@ def test_what_does_not_fit_is_refused(
     ranker.write(tmp_path / "copy")
     with np.load(tmp_path / "copy" / "weights.npz") as file:
         weights = dict(file)
+    whole = (tmp_path / "copy" / "weights.npz").read_bytes()
+    for broken in (b"", whole[: len(whole) // 2]):
+        (tmp_path / "copy" / "weights.npz").write_bytes(broken)
+        with pytest.raises(ArtifactError, match="damaged ranker"):
+            Ranker.load(tmp_path / "copy")
     weights["last"] = weights["last"] + 1
     np.savez(tmp_path / "copy" / "weights.npz", **weights)
     with pytest.raises(ArtifactError, match="damaged ranker"):
@@ -173,6 +212,8 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(ConfigError, match=r"lists of 0 dialogues .* retrieved by this bot"):
         train_ranker(bot, elsewhere, output=tmp_path / "none", config=QUICK)
     responses_alone = Bot.build(bot.encoder, bot.bank, index=INDEX.model_copy(update={"context_key": 0.0}))
+    with pytest.raises(ArtifactError, match="the index has none of last1, last2; run g2r index"):
+        Bot(bot.encoder, bot.bank, responses_alone.index, config=BotConfig(rerank=8), reranker=ranker)
     with pytest.raises(ConfigError, match="no keys of kind last1, last2"):
         train_ranker(responses_alone, lists, output=tmp_path / "none", config=QUICK)
     assert not (tmp_path / "none").exists()

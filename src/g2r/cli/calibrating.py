@@ -55,7 +55,7 @@ def calibrate(
     options: dict[str, Any],
 ) -> None:
     """Learn how sure a bot may be of its replies, and from what confidence on it should speak."""
-    from g2r.bot import CONFIG_FILE
+    from g2r.bot import CONFIG_FILE, JUDGE_FOLDER, RANKER_FOLDER
     from g2r.confidence import CALIBRATION_FILE, read_calibration, unreachable
     from g2r.evaluation.reliability import reliability_section, thresholds_section
     from g2r.stage import Stage
@@ -80,6 +80,7 @@ def calibrate(
             **{name: file for name, file in source.items() if file},
             **{name: path / name for name in ("student", "bank")},
             **({"rules": rules} if rules.is_file() else {}),
+            **{name: path / name for name in (JUDGE_FOLDER, RANKER_FOLDER) if (path / name).is_dir()},
         },
         work=work,
         begins=b"{",

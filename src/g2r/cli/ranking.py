@@ -42,15 +42,15 @@ def train(
 ) -> None:
     """Train a ranker on rated lists, and measure it on lists of other dialogues."""
     from g2r.bot import RANKER_FOLDER, Bot, read_rules
-    from g2r.judge.data import is_held_out, read_held_out, read_rated_lists
+    from g2r.judge.data import read_held_out, read_rated_lists, without_held_out
     from g2r.ranker.training import train_ranker
 
     settings = section(RankerConfig, "ranker", config, options)
     rules = read_rules(bot).model_copy(
         update={"rerank": 0, "min_score": None, "min_confidence": None, "max_bad_replies": None}
     )
-    held = read_held_out(held_out or ())
-    rated = [item for path in lists for item in read_rated_lists(path) if not is_held_out(item.id, held)]
+    every = [item for path in lists for item in read_rated_lists(path)]
+    _, rated = without_held_out([], every, read_held_out(held_out or ()))
     place = output or bot / RANKER_FOLDER
     with watched("ranker") as progress:
         made = train_ranker(

@@ -35,7 +35,10 @@ class ReplyRules:
         if not config.rerank:
             return cls(speaking)
         if judge is None or not judge.is_dir():
-            note = f"Second stage: not computed, rerank is {config.rerank}, but there is no judge in the run."
+            note = (
+                f"Second stage: not computed, rerank is {config.rerank}, but there is no judge in the run. A ranker "
+                "fits one student alone: the bot that is served with one replies otherwise than is measured here."
+            )
             return cls(speaking.model_copy(update={"rerank": 0}), note=note)
         return cls(speaking, Reranker.load(judge))
 

@@ -38,7 +38,8 @@ def rank(
     scores = np.where(candidates.settled, candidates.scores(), -np.inf)
     best = np.lexsort((candidates.rows, -scores))[:k]
     floors = np.array([[each.floor] for each in found], dtype=np.float32)
-    unseen = combine(*candidates.by_part(floors), config)[0]
+    response, context = candidates.by_part(floors)
+    unseen = combine(response, None if context is None else np.maximum(context, 0), config)[0]
     return candidates.hits(best), bool(len(best) < 1 or scores[best[-1]] >= unseen)
 
 
@@ -77,8 +78,11 @@ class _Candidates:
         return np.asarray(known[~self._of_response].max(axis=0))
 
     def scores(self) -> Floats:
-        """s(r) of every candidate, exact where it is settled, else an upper bound."""
-        return combine(*self.by_part(self._scores), self._config)
+        """s(r) of every candidate, exact where it is settled, else an upper bound: without contexts the part is 0."""
+        response, context = self.by_part(self._scores)
+        if context is not None:
+            context = np.where(self.settled, context, np.maximum(context, 0))
+        return combine(response, context, self._config)
 
     def by_part(self, scores: Floats) -> tuple[Floats | None, Floats | None]:
         """Scores by kind of key, (kinds, n), to the two parts of s(r)."""

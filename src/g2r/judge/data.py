@@ -114,7 +114,7 @@ def without_held_out(
     left = [e for e in examples if not is_held_out(e.dialogue_id, held_out)]
     taken = [item.context for item in lists if is_held_out(item.id, held_out)]
     kept = [item for item in lists if not is_held_out(item.id, held_out)]
-    return without_contexts(left, taken), kept
+    return without_contexts(left, taken), without_contexts(kept, taken)
 
 
 ContextT = TypeVar("ContextT", Example, OnPolicyList)

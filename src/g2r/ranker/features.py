@@ -17,6 +17,8 @@ READ = ("last1", "previous", "sentence")
 """Views whose vectors the ranker reads themselves."""
 KINDS = ("last1", "last2")
 """Kinds of context keys."""
+NEEDED = frozenset((RESPONSE_KEY, *KINDS))
+"""Kinds of key that an index must have."""
 _BEST = 3
 _WORD = re.compile(r"\S+")
 
@@ -63,14 +65,8 @@ class Seen:
     views: Vectors
 
 
-def see(asked: Asked, *, own: bool = True) -> Seen:
-    """Return the features of each candidate.
-
-    Args:
-        asked: with the views `VIEWS`; the keys hold the responses' own and those of the kinds `KINDS`.
-        own: False leaves out keys equal to the context's own view: in training, where a context that was
-            rated may be a key itself.
-    """
+def see(asked: Asked) -> Seen:
+    """Return the features of each candidate; `asked` has the views `VIEWS` and keys of the kinds `NEEDED`."""
     keys = asked.keys()
     responses = np.stack([vectors[0] for vectors in keys[RESPONSE_KEY]])
     views = np.stack([asked.views[view] for view in VIEWS])
@@ -78,7 +74,7 @@ def see(asked: Asked, *, own: bool = True) -> Seen:
     best, means = [], []
     for kind in KINDS:
         here = VIEWS.index(kind)
-        each = [_likeness(vectors, views, here, own=own) for vectors in keys[kind]]
+        each = [_likeness(vectors, views) for vectors in keys[kind]]
         likeness.append(np.array([a.max(axis=0) for a in each], dtype=np.float32))
         best.append([np.sort(a[:, here])[-_BEST:].mean() for a in each])
         means.append([a[:, here].mean() for a in each])
@@ -92,12 +88,9 @@ def see(asked: Asked, *, own: bool = True) -> Seen:
     )
 
 
-def _likeness(keys: Vectors, views: Vectors, here: int, *, own: bool) -> NDArray[np.float32]:
+def _likeness(keys: Vectors, views: Vectors) -> NDArray[np.float32]:
     """Likeness of each key to each view, (keys, views); one row of zeros where there is no key."""
-    found = keys @ views.T
-    if not own:
-        found = found[found[:, here] < 1 - 1e-3]
-    return found if len(found) else np.zeros((1, len(views)), dtype=np.float32)
+    return keys @ views.T if len(keys) else np.zeros((1, len(views)), dtype=np.float32)
 
 
 def _plain(asked: Asked, place: int, keys: int) -> Sequence[float]:

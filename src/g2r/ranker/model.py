@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from g2r.artifacts import replacing
 from g2r.encoder import Vectors
 from g2r.errors import ArtifactError
-from g2r.ranker.features import NAMES, READ, VIEWS, Seen, see
+from g2r.ranker.features import NAMES, NEEDED, READ, VIEWS, Seen, see
 from g2r.records import read_record
 from g2r.second_stage import Asked
 
@@ -62,12 +64,18 @@ class Ranker:
     def views(self) -> tuple[str, ...]:
         return VIEWS
 
-    def check(self, encoder: str) -> None:
-        """Refuse another student than that whose vectors it was trained on.
+    def check(self, encoder: str, kinds: Collection[str]) -> None:
+        """Refuse another student than that whose vectors it was trained on, or an index that lacks keys it reads.
 
         Raises:
-            ArtifactError: it is another one.
+            ArtifactError: it is another student, or such an index.
         """
+        if missing := NEEDED - set(kinds):
+            raise ArtifactError(
+                f"the ranker {self.folder} reads keys of kind {', '.join(sorted(NEEDED))}, the index has none of "
+                f"{', '.join(sorted(missing))}; run g2r index with response_key and context_key over 0, or set "
+                "rerank to 0"
+            )
         if encoder != self.record.encoder:
             raise ArtifactError(
                 f"stale ranker: {self.folder} was trained for student {self.record.encoder}, this one is "
@@ -112,7 +120,7 @@ class Ranker:
         try:
             with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as file:
                 weights = {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise ArtifactError(
                 f"damaged ranker in {folder} ({error}); run g2r ranker train again"
             ) from error

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2r.artifacts import refuse_other
+from g2r.bank import BankResponse
 from g2r.bot import Bot
 from g2r.config import RankerConfig
-from g2r.dialogue import content_id
+from g2r.dialogue import Context, content_id
 from g2r.errors import ConfigError, DependencyError
-from g2r.index.base import encode_views
-from g2r.index.keys import RESPONSE_KEY
+from g2r.index.base import encode_views, view_of
 from g2r.judge.data import OnPolicyList
 from g2r.progress import Progress, silent
-from g2r.ranker.features import KINDS, LIKENESSES, NAMES, READ, VIEWS, Seen, see
+from g2r.ranker.features import KINDS, LIKENESSES, NAMES, NEEDED, READ, VIEWS, Seen, see
 from g2r.ranker.model import RECORD_FILE, Ranker, RankerRecord, Weights, fingerprint_of
-from g2r.second_stage import Asked
+from g2r.second_stage import Asked, KeysOf
 
 try:
     import torch
@@ -31,6 +31,7 @@ _ENCODED_AT_ONCE = 256
 _NEARLY = 1.5
 _SECOND = 64
 _WARM_UP = 40
+_CONSTANT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def train_ranker(
     """
     config = config or RankerConfig()
     refuse_other(Path(output), mark=RECORD_FILE)
-    missing = {RESPONSE_KEY, *KINDS} - set(bot.index.keys_of(np.zeros(0, dtype=np.int64)))
+    missing = NEEDED - set(bot.index.keys_of(np.zeros(0, dtype=np.int64)))
     if missing:
         raise ConfigError(
             f"the bot's index has no keys of kind {', '.join(sorted(missing))}; a ranker needs response_key "
@@ -116,11 +117,28 @@ def see_lists(bot: Bot, lists: Sequence[OnPolicyList]) -> list[RatedList]:
                 item.context,
                 [text for _, text, _ in known],
                 dict(zip(VIEWS, views, strict=True)),
-                partial(bot.index.keys_of, np.array([row for row, _, _ in known], dtype=np.int64)),
+                partial(_others_keys, bot, [row for row, _, _ in known], item.context),
             )
             ratings = np.array([score for _, _, score in known], dtype=np.float32)
-            found.append(RatedList(item.dialogue_id, see(asked, own=False), ratings))
+            found.append(RatedList(item.dialogue_id, see(asked), ratings))
     return found
+
+
+def _others_keys(bot: Bot, rows: Sequence[int], context: Context) -> KeysOf:
+    """The keys of these rows, less those that are views of the rated context itself."""
+    keys = dict(bot.index.keys_of(np.array(rows, dtype=np.int64)))
+    for kind in KINDS:
+        own = view_of(context, kind)
+        keys[kind] = [
+            vectors[[turns != own for turns in _key_texts(bot.bank.built[row], kind)]]
+            for row, vectors in zip(rows, keys[kind], strict=True)
+        ]
+    return keys
+
+
+def _key_texts(response: BankResponse, kind: str) -> list[Context]:
+    """What the keys of a response say, in the order in which the index holds them."""
+    return [turns for turns in dict.fromkeys(view_of(c.turns, kind) for c in response.contexts) if turns]
 
 
 def _cross_validated(
@@ -211,9 +229,7 @@ def fit(rated: Sequence[RatedList], config: RankerConfig) -> Weights:
     """
     torch.manual_seed(config.seed)
     every = torch.from_numpy(np.concatenate([item.seen.features for item in rated]))
-    network = _Network(
-        rated[0].seen.responses.shape[1], every.mean(0), every.std(0, correction=0) + 1e-6, config
-    )
+    network = _Network(rated[0].seen.responses.shape[1], every.mean(0), _scale(every), config)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -232,6 +248,12 @@ def fit(rated: Sequence[RatedList], config: RankerConfig) -> Weights:
             optimizer.step()
             schedule.step()
     return network.eval().weights()
+
+
+def _scale(features: Tensor) -> Tensor:
+    """Standard deviations; infinite for a feature that never varies, so that it counts for nothing later either."""
+    deviation = features.std(0, correction=0)
+    return torch.where(deviation < _CONSTANT, torch.inf, deviation)
 
 
 def _loss(network: _Network, batch: Sequence[RatedList], config: RankerConfig) -> Tensor:
